@@ -1,0 +1,51 @@
+# Each target does everything on a machine that has Python 3.11 or later, make and this checkout.
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := PIP_CONSTRAINT=constraints.txt $(PY) -m pip install --quiet --disable-pip-version-check
+SOURCES := merge replica sync demo tests bench
+
+help:
+	@echo "make demo    three replicas part, write on, and meet again"
+	@echo "make test    the test suite"
+	@echo "make check   format, lint, types, import contracts"
+	@echo "make bench   measurements beside other systems (some minutes)"
+	@echo "make clean   remove the virtual environment and caches"
+
+$(PY):
+	@for p in python3.13 python3.12 python3.11 python3; do \
+	  if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "making $(VENV) with $$($$p --version)"; exec $$p -m venv $(VENV); fi; done; \
+	echo "Anabranch needs Python 3.11 or later, and none of python3.13, python3.12, python3.11, python3 is one." >&2; \
+	exit 1
+
+$(VENV)/.demo: $(PY) pyproject.toml constraints.txt
+	@$(PIP) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(PY) pyproject.toml constraints.txt
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: $(VENV)/.dev
+	@$(PIP) -e '.[bench]'
+	@touch $@
+
+demo: $(VENV)/.demo
+	@$(PY) -m demo partition
+
+test: $(VENV)/.dev
+	$(PY) -m pytest
+
+check: $(VENV)/.dev
+	$(VENV)/bin/ruff format --check $(SOURCES)
+	$(VENV)/bin/ruff check $(SOURCES)
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.bench
+	$(PY) -m bench
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+
+.PHONY: help demo test check bench clean

@@ -1,0 +1,112 @@
+"""What an event does to a lattice state: it forgets, and it says.
+
+Rule 1. An effect is made from the event alone. It never looks at the state it will meet, for that state
+        differs from replica to replica while the event does not.
+Rule 2. A path leads to a place in the state: a field, a map key, a set element. Its parts are str, int,
+        bytes, or tuples of these, because they must be equal, ordered and encoded alike everywhere.
+        (1 == 1.0 == True would be one key in Python and three on the wire: so no bool and no float.)
+Rule 3. Forgetting a path forgets all at it and below it, of which the event had seen.
+Rule 4. The order inside an effect does not matter: it forgets what came before, then says.
+
+Two more verbs serve places that are never forgotten: `tally` adds to this replica's running total there,
+and `absorb` joins in a value that is a join-semilattice of its own (text).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+Key = str | int | bytes | tuple[Any, ...]
+Path = tuple[Key, ...]
+
+INT_LOW, INT_HIGH = -(1 << 63), (1 << 64) - 1
+
+
+class InvalidKey(TypeError, ValueError):
+    """A value that cannot name a place, because replicas could disagree on whether two such are equal."""
+
+
+def check_key(value: object) -> Key:
+    """The value, if it may be a part of a path; InvalidKey otherwise."""
+    kind = type(value)
+    if kind is str:
+        try:
+            value.encode()  # type: ignore[attr-defined]
+        except UnicodeEncodeError:
+            raise InvalidKey(f"{value!r} is not a key: half a surrogate pair has no UTF-8 form") from None
+    elif kind is int:
+        if not INT_LOW <= value <= INT_HIGH:  # type: ignore[operator]
+            raise InvalidKey(f"{value!r} is not a key: integers go from -2^63 to 2^64-1")
+    elif kind is tuple:
+        for part in value:  # type: ignore[attr-defined]
+            check_key(part)
+    elif kind is not bytes:
+        raise InvalidKey(
+            f"{value!r} is not a key: elements and keys are str, int, bytes, or tuples of these, "
+            f"and this is a {kind.__name__}. Nothing was recorded."
+        )
+    return value  # type: ignore[return-value]
+
+
+class Verb(IntEnum):
+    FORGET = 0
+    SAY = 1
+    TALLY = 2
+    ABSORB = 3
+
+
+class Deed(NamedTuple):
+    """One verb at one path. `value` is None where the verb is FORGET."""
+
+    verb: Verb
+    path: Path
+    value: Any = None
+
+
+class Effect(tuple[Deed, ...]):
+    """The deeds of one event, forgetting first. Effects of one event are put together with `+`."""
+
+    __slots__ = ()
+
+    def __new__(cls, deeds: Iterable[Deed] = ()) -> Effect:
+        return super().__new__(cls, deeds)
+
+    def __add__(self, other: tuple[Deed, ...]) -> Effect:  # type: ignore[override]
+        deeds = sorted((*self, *other), key=lambda deed: deed.verb > Verb.FORGET)
+        said = [deed.path for deed in deeds if deed.verb != Verb.FORGET]
+        if len(set(said)) < len(said):
+            raise ValueError(
+                "one event says two things at the same place, and only one could be kept: "
+                "make it one operation, or two events"
+            )
+        return Effect(deeds)
+
+
+NO_EFFECT = Effect()
+
+
+def forget(path: Path) -> Effect:
+    """Forget what the event had seen at `path` and below it."""
+    return Effect((Deed(Verb.FORGET, path),))
+
+
+def say(path: Path, value: Any) -> Effect:
+    """Say `value` at `path`, under the event's own dot."""
+    return Effect((Deed(Verb.SAY, path, value),))
+
+
+def replace(path: Path, value: Any) -> Effect:
+    """Forget what the event had seen at `path`, and say `value` there."""
+    return Effect((Deed(Verb.FORGET, path), Deed(Verb.SAY, path, value)))
+
+
+def tally(path: Path, amount: int) -> Effect:
+    """Add to the running total of the event's replica at `path`, which is never forgotten."""
+    return Effect((Deed(Verb.TALLY, path, amount),))
+
+
+def absorb(path: Path, value: Any) -> Effect:
+    """Join `value`, a join-semilattice of its own, into what stands at `path`; never forgotten."""
+    return Effect((Deed(Verb.ABSORB, path, value),))

@@ -1,0 +1,76 @@
+"""What every lattice has in common: a place in the state, operations, and a reading.
+
+A lattice is declared once, as a field of a product (an aggregate is one), and then used in two ways:
+
+- as operations: `self.items.add("milk")` makes an Effect. It looks at its arguments and at nothing else,
+  so it can be made where there is no state at all.
+- as a reading: `"milk" in home.items` looks at the state below this place.
+
+A lattice without a state (inside `effect`) refuses to be read: an effect that depended on what its replica
+happens to hold would differ from replica to replica, and the presents with it.
+
+Not every operation may stand everywhere. Inside a map an entry can be removed and come back, so everything
+below must be forgettable: `forgettable` tells a lattice that it is used in such a place.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from copy import copy
+from typing import Any, Self
+
+from merge.effect import Path
+from merge.tree import Tree
+
+
+class StateNotGiven(TypeError):
+    """A lattice was read where there is no state: inside `effect`, or on the class."""
+
+
+class Lattice(ABC):
+    """One place in a state. Immutable: `bind` returns another, bound to its place and state."""
+
+    _state: Tree | None = None
+    _path: Path = ()
+    _forgettable: bool = False
+
+    def bind(self, state: Tree | None, path: Path, *, forgettable: bool = False) -> Self:
+        """This lattice at `path`, reading from `state` (None: operations only)."""
+        bound = copy(self)
+        bound._state, bound._path, bound._forgettable = state, path, forgettable
+        return bound
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, product: Any, owner: type) -> Self:
+        if product is None:
+            return self
+        state = product._state
+        here = self.bind(
+            None if state is None else state.at(self._name),
+            (*product._path, self._name),
+            forgettable=product._forgettable,
+        )
+        product.__dict__[self._name] = here
+        return here
+
+    @property
+    def state(self) -> Tree:
+        """What is said at this place and below it."""
+        if self._state is None:
+            raise StateNotGiven(
+                f"{type(self).__name__} {'/'.join(map(str, self._path)) or 'here'} was read where there is no "
+                "state. `effect` is made from the event alone; decide with the state in `decide`, and put what "
+                "you found into the event."
+            )
+        return self._state
+
+    @property
+    @abstractmethod
+    def value(self) -> Any:
+        """The reading as a plain Python value that the caller may keep and change."""
+
+    def __repr__(self) -> str:
+        shown = "no state" if self._state is None else repr(self.value)
+        return f"{type(self).__name__}({shown})"

@@ -1,0 +1,49 @@
+"""Product: several lattices side by side, each under its own name.
+
+When two people change different fields at once, both changes stand; the same field follows its own rule.
+
+    class Card(Product):
+        title = LWWRegister[str]()
+        votes = PNCounter()
+
+Field names are part of the paths in a state, never of the log: renaming a field changes no event.
+
+Source: Davey and Priestley (a product of lattices is a lattice, field by field).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from merge.effect import Effect, Path, forget
+from merge.lattice import Lattice
+from merge.tree import Tree
+
+
+class Product(Lattice):
+    """Base of a class whose attributes are lattices."""
+
+    fields: ClassVar[dict[str, Lattice]] = {}
+    """The lattices of this product by name, base classes first."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = {name: field for name, field in vars(cls).items() if isinstance(field, Lattice)}
+        cls.fields = {name: field for base in cls.__bases__ for name, field in getattr(base, "fields", {}).items()}
+        cls.fields |= own
+
+    def bind(self, state: Tree | None, path: Path, *, forgettable: bool = False) -> Self:
+        bound = super().bind(state, path, forgettable=forgettable)
+        for name in self.fields:
+            bound.__dict__.pop(name, None)
+        return bound
+
+    def clear(self) -> Effect:
+        """Forget all that was seen in every field. Only inside a map, where every field can be forgotten."""
+        if not self._forgettable:
+            raise TypeError("a product is cleared as an entry of a map; at the root, clear its fields")
+        return forget(self._path)
+
+    @property
+    def value(self) -> dict[str, Any]:
+        return {name: getattr(self, name).value for name in self.fields}

@@ -1,0 +1,253 @@
+"""Text: everybody types, and every character typed is there.
+
+When two people type at once, both insertions stay; at the very same spot one comes before the other, the
+same way everywhere, and a run typed by one person is not torn apart. What one deletes while another types
+into it: the deleted characters go, the new ones stay.
+
+The algorithm is Yjs (YATA), by way of pycrdt. Indices here are code points; Yjs counts UTF-8 bytes, and this
+facade translates. Text stands at the root of an aggregate only: an edit of it cannot be taken back out,
+which removing a map entry would need.
+
+Rule 1. An edit is made once, by `decide` on the replica where it happens (`insert`, `delete`, `replace`), and
+        travels as the update bytes that its event carries. Folding it is `apply`. No replica ever makes the
+        same edit again.
+Rule 2. A TextState is a value: a chain of updates. Its text is a function of the set of them, so joining is
+        idempotent, and two states are equal when their texts are.
+Rule 3. The Yjs document is a cache of the newest state, and follows it. An older state that is read again
+        builds its own. Documents stay on the thread that folds.
+Rule 4. Two documents that edit under one Yjs client id diverge for ever, silently. So the client id is derived
+        from the replica id, a document that has edited serves only the state that records the edit, and edits
+        that were not recorded go with it. Several edits of one decision build on each other and are recorded
+        in the order in which they were made.
+Rule 5. pycrdt panics are BaseExceptions. They are caught at one place, the document is thrown away, and what
+        the caller sees is a TextError.
+
+Source: Nicolaescu et al. 2016 (YATA); https://github.com/y-crdt/pycrdt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+import pycrdt
+
+from merge.effect import Effect, absorb
+from merge.lattice import Lattice
+
+_FIELD = "text"
+T = TypeVar("T")
+
+
+class TextError(ValueError):
+    """Bytes that are no edit of this text, or an edit that Yjs refused. The text is as it was."""
+
+
+def _guard(call: Callable[[], T]) -> T:
+    """Call into pycrdt. What it raises or panics with becomes TextError; interrupts pass."""
+    try:
+        return call()
+    except Exception as error:
+        raise TextError(f"the edit was not applied: {error}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise TextError(f"the edit was not applied: {error}") from error
+
+
+def _client(replica: int) -> int:
+    """A Yjs client id (53 bits, not 0) for a replica."""
+    return int.from_bytes(blake2b(replica.to_bytes(8, "big"), digest_size=8).digest(), "big") % ((1 << 53) - 1) + 1
+
+
+Chain = tuple["Chain | None", bytes]
+"""Updates, the newest first: (the ones before, this one)."""
+
+
+class TextState:
+    """The state of a text. Immutable as seen from outside."""
+
+    __slots__ = ("_ahead", "_chain", "_doc", "_text")
+
+    def __init__(self, chain: Chain | None = None, doc: pycrdt.Doc[Any] | None = None) -> None:
+        self._chain = chain
+        self._doc = doc
+        self._text: str | None = None
+        self._ahead: tuple[list[bytes], pycrdt.Doc[Any]] | None = None
+        """Edits made on this state and not recorded yet, and the document that has them."""
+
+    @staticmethod
+    def of(update: bytes) -> TextState:
+        """The state after one update, which is also the change that it makes."""
+        return TextState((None, update))
+
+    def updates(self) -> list[bytes]:
+        """All updates, the oldest first."""
+        found, chain = [], self._chain
+        while chain is not None:
+            chain, update = chain
+            found.append(update)
+        return found[::-1]
+
+    def _build(self, client: int | None = None) -> pycrdt.Doc[Any]:
+        doc: pycrdt.Doc[Any] = pycrdt.Doc() if client is None else pycrdt.Doc(client_id=client)
+        doc.get(_FIELD, type=pycrdt.Text)
+        updates = self.updates()
+        if updates:
+            merged = pycrdt.merge_updates(*updates) if len(updates) > 1 else updates[0]
+            doc.apply_update(merged)
+        return doc
+
+    def _take_doc(self, client: int | None = None) -> pycrdt.Doc[Any]:
+        """A document of this state, for the caller alone."""
+        doc, self._doc = self._doc, None
+        if doc is None or (client is not None and doc.client_id != client):
+            return _guard(lambda: self._build(client))
+        return doc
+
+    def __or__(self, other: TextState) -> TextState:
+        if other is self or other._chain is None:
+            return self
+        if self._chain is None:
+            return other
+        before, update = other._chain
+        if before is not None:
+            update = other.to_bytes()
+        chain = (self._chain, update)
+        if self._ahead is not None and self._ahead[0][0] == update:
+            edits, doc = self._ahead
+            self._ahead = None
+            result = TextState(chain, None if edits[1:] else doc)
+            if edits[1:]:
+                result._ahead = edits[1:], doc
+            return result
+        doc = self._take_doc()
+        _guard(lambda: doc.apply_update(update))
+        return TextState(chain, doc)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, TextState) and str(self) == str(other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        if self._text is None:
+            if self._chain is None:
+                return ""
+            doc = self._doc = self._take_doc()
+            self._text = _guard(lambda: str(doc.get(_FIELD, type=pycrdt.Text)))
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"TextState({str(self)!r})"
+
+    def to_bytes(self) -> bytes:
+        """The whole state as one update."""
+        updates = self.updates()
+        return updates[0] if len(updates) == 1 else _guard(lambda: pycrdt.merge_updates(*updates))
+
+    def edit(self, start: int, stop: int, text: str, replica: int, ahead: list[bytes]) -> tuple[bytes, str]:
+        """Replace code points start .. stop-1; `ahead` are the edits made since this state, and grows.
+
+        Returns the update and the text after it.
+        """
+        client = _client(replica)
+        pending, self._ahead = self._ahead, None
+        if ahead and pending is not None and pending[0] == ahead:
+            doc = pending[1]
+        else:
+            doc = self._take_doc(client)
+            for update in ahead:
+                _guard(lambda update=update: doc.apply_update(update))  # type: ignore[misc]
+
+        def change() -> tuple[bytes, str]:
+            shared = doc.get(_FIELD, type=pycrdt.Text)
+            now = str(shared)
+            first = len(now[:start].encode())
+            last = first + len(now[start:stop].encode())
+            heard: list[bytes] = []
+            subscription = doc.observe(lambda event: heard.append(event.update))
+            with doc.transaction():
+                if last > first:
+                    del shared[first:last]
+                if text:
+                    shared.insert(first, text)
+            doc.unobserve(subscription)
+            return heard[0], now[:start] + text + now[stop:]
+
+        update, after = _guard(change)
+        ahead.append(update)
+        self._ahead = list(ahead), doc
+        return update, after
+
+
+NO_TEXT = TextState()
+
+
+class Text(Lattice):
+    """A string that several people edit at once."""
+
+    _edits: list[bytes] | None = None
+    _edited: str | None = None
+
+    def apply(self, update: bytes) -> Effect:
+        """The edit that `insert`, `delete` or `replace` has made."""
+        if self._forgettable:
+            raise TypeError("Text stands at the root of an aggregate: an edit cannot be taken back out of it")
+        return absorb(self._path, TextState.of(update))
+
+    # --- reading ---
+
+    @property
+    def _text_state(self) -> TextState:
+        absorbed: TextState | None = self.state.absorbed
+        return NO_TEXT if absorbed is None else absorbed
+
+    @property
+    def value(self) -> str:
+        return str(self._text_state)
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __getitem__(self, index: int | slice) -> str:
+        return self.value[index]
+
+    # --- editing, in `decide` ---
+
+    def insert(self, index: int, text: str, replica: int) -> bytes:
+        """The update that puts `text` before code point `index`, made by `replica`."""
+        return self.replace(index, index, text, replica)
+
+    def delete(self, start: int, stop: int, replica: int) -> bytes:
+        """The update that takes out code points start .. stop-1."""
+        return self.replace(start, stop, "", replica)
+
+    def replace(self, start: int, stop: int, text: str, replica: int) -> bytes:
+        """The update that puts `text` in the place of code points start .. stop-1.
+
+        Indices count from the text as it is after the edits that this decision has made already.
+        """
+        state = self._text_state
+        size = len(str(state) if self._edited is None else self._edited)
+        if not 0 <= start <= stop <= size:
+            raise IndexError(
+                f"{start}:{stop} is not within the text, which has {size} code points (indices count from its "
+                "beginning: after a merge, counting from the end would mean another place)"
+            )
+        if start == stop and not text:
+            raise ValueError("an edit that neither inserts nor deletes says nothing: record no event")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("half a surrogate pair has no UTF-8 form, so it cannot be in a text") from None
+        if state is NO_TEXT:
+            state = TextState()
+        if self._edits is None:
+            self._edits = []
+        update, self._edited = state.edit(start, stop, text, replica, self._edits)
+        return update

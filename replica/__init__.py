@@ -1,0 +1,44 @@
+"""Memory: events, the log, aggregates, presents. One replica, and what it knows."""
+
+from replica.aggregate import Aggregate, Given
+from replica.core import Committed
+from replica.errors import (
+    AnabranchError,
+    Closed,
+    DamagedLog,
+    FileInUse,
+    InvalidBatch,
+    InvalidEvent,
+    PoisonEvent,
+    Refused,
+    StoreError,
+    UnknownStream,
+    WrongFormat,
+    WrongStore,
+)
+from replica.event import Command, Event
+from replica.replica import Change, Replica
+from replica.status import Status
+
+__all__ = [
+    "Aggregate",
+    "AnabranchError",
+    "Change",
+    "Closed",
+    "Command",
+    "Committed",
+    "DamagedLog",
+    "Event",
+    "FileInUse",
+    "Given",
+    "InvalidBatch",
+    "InvalidEvent",
+    "PoisonEvent",
+    "Refused",
+    "Replica",
+    "Status",
+    "StoreError",
+    "UnknownStream",
+    "WrongFormat",
+    "WrongStore",
+]

@@ -1,0 +1,400 @@
+"""Blocks: a log as columns of bytes, and the one hash that names it.
+
+Rule 1. A block closes with the first commit that brings it to 1,024 events or 256 KiB of payload. That is
+        arithmetic on the log: it never depends on what anyone has stored.
+Rule 2. A block is eight columns. A commit appends bytes to them and changes none: msgpack elements without
+        the array header, stamps as differences, streams and types numbered by first use in the block,
+        payloads inline.
+Rule 3. head = blake2b(store, replica, first seq of the block, parent head, digest of each column so far).
+        The parent is the last head of the block before. Compressed bytes are never hashed. So commit by
+        commit, in bulk or in random slices, everybody computes the same heads; and since columns are
+        digested apart, one payload column can be replaced by its digest and the log still verifies.
+Rule 4. What is stored and sent is the slice: the columns between two commits of one block, with the head
+        before it and the head it claims after it. A receiver computes that head from its own prefix before
+        it believes anything.
+
+| column   | one element a | element                                                             |
+|----------|---------------|---------------------------------------------------------------------|
+| count    | commit        | uint: its events                                                    |
+| wall     | commit        | int: wall ms less that of the commit before (the first in a block: whole) |
+| counter  | commit        | uint: the counter of its stamp                                      |
+| observed | commit        | nil, or an array of [replica, seq, 8 bytes of that head]            |
+| note     | commit        | nil, or [command id, correlation id, [replica, seq] of the cause, subject key] |
+| stream   | event         | uint, or at its first use in the block the name (which takes the next number) |
+| type     | event         | uint, or at its first use in the block [name, schema version]       |
+| payload  | event         | any msgpack value                                                   |
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec.msgpack import Decoder, Encoder
+
+from merge.stamp import COUNTER_LIMIT, WALL_LIMIT, Stamp
+from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, PREFIX, Commit, Note, Observed, Recorded
+from replica.errors import InvalidBatch
+
+BLOCK_EVENTS = 1024
+BLOCK_PAYLOAD = 256 * 1024
+COLUMNS = ("count", "wall", "counter", "observed", "note", "stream", "type", "payload")
+PER_COMMIT = 5
+"""The first five columns hold one element a commit, the others one an event."""
+HASH = 32
+GENESIS = bytes(HASH)
+"""The head of a log before its first event."""
+_PERSON = b"anabranch 0"
+
+Uint64 = Annotated[int, msgspec.Meta(ge=0)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+
+
+class Head(NamedTuple):
+    """The name of a log up to `seq`."""
+
+    seq: int
+    hash: bytes
+
+
+class Slice(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The columns of the events after+1 .. last of one replica, all in the block that begins at `first`."""
+
+    replica: Uint64
+    first: Annotated[int, msgspec.Meta(ge=1)]
+    after: Uint64
+    last: Annotated[int, msgspec.Meta(ge=1)]
+    commits: Annotated[int, msgspec.Meta(ge=1)]
+    base: Annotated[bytes, msgspec.Meta(min_length=HASH, max_length=HASH)]
+    head: Annotated[bytes, msgspec.Meta(min_length=HASH, max_length=HASH)]
+    columns: tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.columns))
+
+
+_pack = Encoder().encode
+_counts = Decoder(list[Annotated[int, msgspec.Meta(ge=1, le=MAX_EVENTS)]]).decode
+_walls = Decoder(list[int]).decode
+_counters = Decoder(list[Annotated[int, msgspec.Meta(ge=0, lt=COUNTER_LIMIT)]]).decode
+_ObservedItem = tuple[
+    Uint64,
+    Annotated[int, msgspec.Meta(ge=1)],
+    Annotated[bytes, msgspec.Meta(min_length=PREFIX, max_length=PREFIX)],
+]
+_observed = Decoder(list[list[_ObservedItem] | None]).decode
+_notes = Decoder(list[Note | None]).decode
+_streams = Decoder(list[Uint64 | Name]).decode
+_types = Decoder(list[int | tuple[str, int]]).decode
+"""Without bounds in the type (`_resolve` checks them): msgspec 0.22 crashes in the garbage collector on a
+union of an int and a tuple where both have any."""
+_raws = Decoder(list[msgspec.Raw]).decode
+
+
+def _array(count: int, elements: bytes) -> bytes:
+    """msgpack: the elements of a column as one array."""
+    if count < 16:
+        return bytes((0x90 | count,)) + elements
+    if count < 65536:
+        return b"\xdc" + count.to_bytes(2, "big") + elements
+    return b"\xdd" + count.to_bytes(4, "big") + elements
+
+
+class Decoded(NamedTuple):
+    """A slice, read: its commits, and the tables and totals that its block has after it."""
+
+    commits: list[Commit]
+    streams: list[str]
+    types: list[tuple[str, int]]
+    wall: int
+    events: int
+    payload: int
+
+
+class Tail:
+    """The open end of a log: all that is needed to append to it, or to check what somebody else appended.
+
+    Mutable, and small: it holds digests and tables, no events. `copy` gives an independent one.
+    """
+
+    __slots__ = ("_digests", "events", "first", "hash", "parent", "payload", "replica", "seq", "store",
+                 "streams", "types", "wall")  # fmt: skip
+
+    def __init__(self, store: str, replica: int, head: Head = Head(0, GENESIS)) -> None:
+        self.store, self.replica = store, replica
+        self.seq, self.hash = head
+        self._begin_block()
+
+    def _begin_block(self) -> None:
+        self.first, self.parent = self.seq + 1, self.hash
+        self._digests = [blake2b(digest_size=16, person=_PERSON) for _ in COLUMNS]
+        self.streams: dict[str, int] = {}
+        self.types: dict[tuple[str, int], int] = {}
+        self.wall = self.events = self.payload = 0
+
+    def copy(self) -> Tail:
+        twin = object.__new__(Tail)
+        for name in Tail.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin._digests = [digest.copy() for digest in self._digests]
+        twin.streams, twin.types = dict(self.streams), dict(self.types)
+        return twin
+
+    @property
+    def head(self) -> Head:
+        return Head(self.seq, self.hash)
+
+    def append(self, commit: Commit) -> Slice:
+        """Take one commit of this log's own replica, and return it as a slice."""
+        streams, types = [], []
+        for event in commit.events:
+            streams.append(_pack(self._number(self.streams, event.stream)))
+            types.append(_pack(self._number(self.types, (event.type, event.schema))))
+        payload = b"".join(event.payload for event in commit.events)
+        columns = (
+            _pack(len(commit.events)),
+            _pack(commit.stamp.wall - self.wall),
+            _pack(commit.stamp.counter),
+            _pack(commit.observed or None),
+            _pack(commit.note),
+            b"".join(streams),
+            b"".join(types),
+            payload,
+        )
+        first, after, base = self.first, self.seq, self.hash
+        self.wall = commit.stamp.wall
+        self._take(columns, len(commit.events), len(payload))
+        return Slice(self.replica, first, after, commit.last, 1, base, self._close(), columns)
+
+    @staticmethod
+    def _number(table: dict[Any, int], name: Any) -> Any:
+        number = table.get(name)
+        if number is None:
+            table[name] = len(table)
+            return name
+        return number
+
+    def _take(self, columns: tuple[bytes, ...], events: int, payload: int) -> None:
+        for digest, column in zip(self._digests, columns, strict=True):
+            digest.update(column)
+        self.seq += events
+        self.events += events
+        self.payload += payload
+
+    def _close(self) -> bytes:
+        """Compute the head, and begin the next block if this one is full."""
+        self.hash = _head(self.store, self.replica, self.first, self.parent, [d.digest() for d in self._digests])
+        if self.events >= BLOCK_EVENTS or self.payload >= BLOCK_PAYLOAD:
+            self._begin_block()
+        return self.hash
+
+    def read(self, piece: Slice) -> Decoded:
+        """The commits of a slice that continues this tail; InvalidBatch where its bytes break a rule."""
+        try:
+            return self._read(piece)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidBatch(f"{_where(piece)} cannot be read: {error}") from error
+
+    def _read(self, piece: Slice) -> Decoded:
+        n, events = piece.commits, piece.last - piece.after
+        if (piece.replica, piece.first, piece.after) != (self.replica, self.first, self.seq):
+            raise InvalidBatch(f"{_where(piece)} does not continue the log at {self.seq}")
+        if not 1 <= events <= BLOCK_EVENTS + MAX_EVENTS or n > events:
+            raise InvalidBatch(f"{_where(piece)} claims {events} events in {n} commits, which no block holds")
+        columns = [_array(n, column) for column in piece.columns[:PER_COMMIT]]
+        columns += [_array(events, column) for column in piece.columns[PER_COMMIT:]]
+        counts, walls, counters = _counts(columns[0]), _walls(columns[1]), _counters(columns[2])
+        seen, notes = _observed(columns[3]), _notes(columns[4])
+        if sum(counts) != events:
+            raise InvalidBatch(f"{_where(piece)} claims {events} events and holds {sum(counts)}")
+        streams, stream_names = _resolve(list(self.streams), _streams(columns[5]), piece)
+        types, type_names = _resolve(list(self.types), _types(columns[6]), piece)
+        payloads = [bytes(raw) for raw in _raws(columns[7])]
+        recorded = [
+            Recorded(stream, kind, schema, payload)
+            for stream, (kind, schema), payload in zip(streams, types, payloads, strict=True)
+        ]
+        commits = []
+        wall, start, held, size = self.wall, 0, self.events, self.payload
+        for count, step, counter, observed, note in zip(counts, walls, counters, seen, notes, strict=True):
+            if held >= BLOCK_EVENTS or size >= BLOCK_PAYLOAD:
+                raise InvalidBatch(f"{_where(piece)} goes on after its block is full")
+            wall += step
+            if not 0 <= wall < WALL_LIMIT:
+                raise InvalidBatch(f"{_where(piece)} has a stamp outside of time")
+            own = sum(map(len, payloads[start : start + count]))
+            if own > MAX_PAYLOAD:
+                raise InvalidBatch(f"{_where(piece)} has a commit of {own} bytes; the limit is {MAX_PAYLOAD}")
+            commits.append(
+                Commit(
+                    self.replica,
+                    self.seq + 1 + start,
+                    Stamp(wall, counter, self.replica),
+                    tuple(Observed(*item) for item in observed) if observed else (),
+                    note,
+                    tuple(recorded[start : start + count]),
+                )
+            )
+            start, held, size = start + count, held + count, size + own
+        return Decoded(commits, stream_names, type_names, wall, held, size)
+
+    def accept(self, piece: Slice, decoded: Decoded, at: frozenset[int] = frozenset()) -> dict[int, bytes]:
+        """Take a slice that `read` has decoded, and return the hashes at its end and at the seqs in `at`.
+
+        Raises InvalidBatch where the head that the slice claims is not the head of its bytes; this tail is
+        then of no further use.
+        """
+        if piece.base != self.hash:
+            raise InvalidBatch(f"{_where(piece)} does not stand on the history that is held here")
+        self.streams = {name: number for number, name in enumerate(decoded.streams)}
+        self.types = {name: number for number, name in enumerate(decoded.types)}
+        hashes = {}
+        inner = [seq for seq in at if piece.after < seq < piece.last]
+        done = 0
+        if inner:
+            edges = boundaries(piece, [len(commit.events) for commit in decoded.commits])
+            ends = {commit.last: index + 1 for index, commit in enumerate(decoded.commits)}
+            for seq in sorted(inner):
+                if seq in ends:
+                    self._take(_between(piece, edges, done, ends[seq]), seq - self.seq, 0)
+                    hashes[seq] = self._close()
+                    done = ends[seq]
+            rest = _between(piece, edges, done, piece.commits)
+        else:
+            rest = piece.columns
+        self.wall, self.payload = decoded.wall, decoded.payload
+        self._take(rest, piece.last - self.seq, 0)
+        hashes[piece.last] = self._close()
+        if hashes[piece.last] != piece.head:
+            raise InvalidBatch(f"{_where(piece)} claims a head that its bytes do not have: the chain is broken")
+        return hashes
+
+
+def _head(store: str, replica: int, first: int, parent: bytes, digests: list[bytes]) -> bytes:
+    name = store.encode()
+    total = blake2b(len(name).to_bytes(4, "big") + name, digest_size=HASH, person=_PERSON)
+    total.update(replica.to_bytes(8, "big") + first.to_bytes(8, "big") + parent + b"".join(digests))
+    return total.digest()
+
+
+def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[Any], list[Any]]:
+    """Names for the numbers of a column, and the block's table after it."""
+    names = set(table)
+    out = []
+    for item in column:
+        if type(item) is int:
+            if not 0 <= item < len(table):
+                raise InvalidBatch(f"{_where(piece)} uses a name before it is given")
+            out.append(table[item])
+        elif type(item) is tuple and not (0 < len(item[0]) <= MAX_NAME and item[1] >= 0):
+            raise InvalidBatch(f"{_where(piece)} has a type name that is empty or longer than {MAX_NAME}")
+        else:
+            if item in names:
+                raise InvalidBatch(f"{_where(piece)} gives the name {item!r} twice")
+            names.add(item)
+            table.append(item)
+            out.append(item)
+    return out, table
+
+
+def _where(piece: Slice) -> str:
+    return f"the slice {piece.replica:016x}:{piece.after + 1}-{piece.last}"
+
+
+def boundaries(piece: Slice, counts: list[int]) -> list[list[int]]:
+    """For each column the offsets of its bytes at the commit boundaries of the slice (commits + 1 of them)."""
+    events = list(accumulate(counts, initial=0))
+    edges = []
+    for index, column in enumerate(piece.columns):
+        per_commit = index < PER_COMMIT
+        raws = _raws(_array(piece.commits if per_commit else events[-1], column))
+        offsets = list(accumulate((len(bytes(raw)) for raw in raws), initial=0))
+        edges.append(offsets if per_commit else [offsets[event] for event in events])
+    return edges
+
+
+def _between(piece: Slice, edges: list[list[int]], start: int, stop: int) -> tuple[bytes, ...]:
+    return tuple(column[edge[start] : edge[stop]] for column, edge in zip(piece.columns, edges, strict=True))
+
+
+class Layout:
+    """Where the commits of a block lie: their last seqs and stamps, and how to cut it between any two.
+
+    Made from a slice that begins its block. Reads no name and no payload.
+    """
+
+    def __init__(self, store: str, piece: Slice) -> None:
+        self._store, self.piece = store, piece
+        counts = _counts(_array(piece.commits, piece.columns[0]))
+        self._counts = counts
+        self.lasts = list(accumulate(counts, initial=piece.after))[1:]
+        walls = accumulate(_walls(_array(piece.commits, piece.columns[1])))
+        counters = _counters(_array(piece.commits, piece.columns[2]))
+        self.stamps = [Stamp(w, c, piece.replica) for w, c in zip(walls, counters, strict=True)]
+        self._edges: list[list[int]] | None = None
+
+    def index_after(self, seq: int) -> int | None:
+        """How many commits end at `seq` or before; None where `seq` is not a boundary of this block."""
+        if seq == self.piece.after:
+            return 0
+        index = bisect_left(self.lasts, seq)
+        return index + 1 if index < len(self.lasts) and self.lasts[index] == seq else None
+
+    @property
+    def edges(self) -> list[list[int]]:
+        if self._edges is None:
+            self._edges = boundaries(self.piece, self._counts)
+        return self._edges
+
+    def hash_at(self, index: int) -> bytes:
+        """The head after the first `index` commits."""
+        piece = self.piece
+        if index in (0, piece.commits):
+            return piece.head if index else piece.base
+        columns = _between(piece, self.edges, 0, index)
+        digests = [blake2b(column, digest_size=16, person=_PERSON).digest() for column in columns]
+        return _head(self._store, piece.replica, piece.first, piece.base, digests)
+
+    def size(self, start: int, stop: int) -> int:
+        """Bytes of the columns of the commits start .. stop-1."""
+        if (start, stop) == (0, self.piece.commits):
+            return self.piece.size
+        return sum(edge[stop] - edge[start] for edge in self.edges)
+
+    def cut(self, start: int, stop: int) -> Slice:
+        """The commits start .. stop-1 as a slice of their own."""
+        piece = self.piece
+        if (start, stop) == (0, piece.commits):
+            return piece
+        columns: Any = _between(piece, self.edges, start, stop)
+        after = self.lasts[start - 1] if start else piece.after
+        base, head = self.hash_at(start), self.hash_at(stop)
+        return Slice(piece.replica, piece.first, after, self.lasts[stop - 1], stop - start, base, head, columns)
+
+
+def counts_of(piece: Slice) -> list[int]:
+    """How many events each commit of a slice has."""
+    return _counts(_array(piece.commits, piece.columns[0]))
+
+
+def cut(piece: Slice, start: int, stop: int, base: bytes, head: bytes) -> Slice:
+    """The commits start .. stop-1 of a slice, as a slice of their own between the given heads."""
+    counts = counts_of(piece)
+    columns: Any = _between(piece, boundaries(piece, counts), start, stop)
+    after = piece.after + sum(counts[:start])
+    last = after + sum(counts[start:stop])
+    return Slice(piece.replica, piece.first, after, last, stop - start, base, head, columns)
+
+
+def join(pieces: list[Slice]) -> Slice:
+    """Slices of one block that follow each other, as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    columns: Any = tuple(b"".join(parts) for parts in zip(*(piece.columns for piece in pieces), strict=True))
+    start, end = pieces[0], pieces[-1]
+    commits = sum(piece.commits for piece in pieces)
+    return Slice(start.replica, start.first, start.after, end.last, commits, start.base, end.head, columns)

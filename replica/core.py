@@ -1,0 +1,420 @@
+"""The core of a replica: commands, batches and time go in; transactions, answers and changes come out.
+
+Rule 1. There is one draft. Each command decides on it, is numbered and stamped on it, takes its version as
+        context, and evolves it, with nothing in between. Batches from peers enter the same way.
+Rule 2. `transaction()` is what must become durable; after that `settle()` makes the draft the memory, and
+        only then may anybody be told. `drop()` forgets the draft: it was never promised to anyone.
+Rule 3. What is not in memory is not waited for: the step raises Missing, which says what to read from the
+        log, leaves no trace, and is taken again when that has been supplied (the draft settled first, so that
+        what is read and what is remembered are the same moment).
+Rule 4. No clock, no disk, no network, no tasks, and no randomness but what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, NamedTuple
+
+from immutables import Map
+
+from merge.stamp import Stamp, next_stamp
+from merge.version import Dot, ReplicaId, VersionVector
+from replica.aggregate import Aggregate, Given
+from replica.arrange import Gap, Placed
+from replica.block import GENESIS, Head, Slice, Tail, join
+from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, PREFIX, Commit, Note, Observed, Recorded
+from replica.draft import Draft, Memory
+from replica.errors import InvalidEvent, PoisonEvent, UnknownStream
+from replica.event import Command, Event, EventTypes
+from replica.ingest import Ingested, ingest
+from replica.introduction import CATEGORY, ReplicaIntroduced, introduction
+from replica.lineage import Lineage
+from replica.log import BlockStart, Contents, Identity, LogRow, Transaction
+from replica.missing import Missing
+from replica.reading import Boundary, End
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a command led to: the dots of its events, and their stamp. Neither, if it led to no event."""
+
+    dots: tuple[Dot, ...]
+    stamp: Stamp | None
+
+
+class Settled(NamedTuple):
+    """What has become durable: for watchers (streams, commits) and for links (slices)."""
+
+    version: VersionVector
+    changed: tuple[str, ...]
+    commits: list[Commit]
+    slices: list[Slice]
+
+
+class Core:
+    """One replica, as a plain state machine."""
+
+    def __init__(
+        self,
+        store: str,
+        aggregates: Iterable[type[Aggregate]],
+        contents: Contents,
+        identity: Identity,
+        random: Random,
+    ) -> None:
+        self.store = store
+        self.random = random
+        self.aggregates: dict[str, Aggregate] = {}
+        for kind in aggregates:
+            if kind.stream == CATEGORY:
+                raise TypeError(f'streams "{CATEGORY}/..." are Anabranch\'s own; give {kind.__name__} another name')
+            if self.aggregates.setdefault(kind.stream, kind()) and type(self.aggregates[kind.stream]) is not kind:
+                raise TypeError(f'two aggregates fold the streams "{kind.stream}/..."')
+        classes = {event for aggregate in self.aggregates.values() for event in aggregate.events}
+        self.types = EventTypes(sorted(classes, key=lambda kind: (kind.__name__, kind.__module__)))
+        lineages: dict[int, Lineage] = {}
+        for row in contents.logs:
+            lineages[row.replica] = lineages.get(row.replica, Lineage(())).with_row(row)
+        self.memory = Memory(
+            version=VersionVector({r: lineage.tip.head.seq for r, lineage in lineages.items()}),
+            stamp=max((row.stamp for row in contents.logs), default=None),
+            lineages=Map(lineages),
+            types=Map(contents.types),
+            identity=identity,
+        )
+        self._draft: Draft | None = None
+        self._context_known = False
+        self._next_number = max((row.number for row in contents.logs), default=0) + 1
+        self.sought: frozenset[Observed] = frozenset()
+        """Boundaries that were looked for in the log as it is now, and are not there."""
+        self.identity_is_new = identity != contents.identity
+
+    # --- what is known ---
+
+    @property
+    def identity(self) -> Identity:
+        identity = self.now.identity
+        assert identity is not None
+        return identity
+
+    @property
+    def me(self) -> int:
+        """The bits of the own id. Inside the core ids are plain integers; labels are for people."""
+        return self.identity.replica
+
+    def label(self, replica: int) -> ReplicaId:
+        """An id with the name that its replica introduced itself by."""
+        if replica == self.me:
+            return ReplicaId(replica, self.identity.name)
+        lineage = self.memory.lineages.get(replica)
+        return ReplicaId(replica, lineage.rows[0].name if lineage else "")
+
+    def labelled(self, version: VersionVector) -> VersionVector:
+        return VersionVector([(self.label(replica), seq) for replica, seq in version.seqs.items()])
+
+    @property
+    def now(self) -> Memory:
+        """The draft where there is one, else the memory."""
+        return self.memory if self._draft is None else self._draft.memory
+
+    @property
+    def draft(self) -> Draft:
+        if self._draft is None:
+            self._draft = Draft(self.memory)
+            if self.identity_is_new:
+                self._draft.identity_changed = True
+        return self._draft
+
+    def aggregate_of(self, stream: str) -> Aggregate:
+        aggregate = self.aggregates.get(stream.split("/", 1)[0])
+        if aggregate is None:
+            known = ", ".join(f'"{name}/..."' for name in sorted(self.aggregates)) or "none"
+            raise UnknownStream(
+                f"no aggregate folds the stream {stream!r} here (there are: {known}). Its events, if there are "
+                "any, are kept and forwarded; list its aggregate when opening the replica."
+            )
+        return aggregate
+
+    def state(self, stream: str) -> Any:
+        """The state of a stream in the draft; Missing where it is not loaded."""
+        aggregate = self.aggregate_of(stream)
+        memory = self.now
+        if stream in memory.poison:
+            raise PoisonEvent(memory.poison[stream])
+        state = memory.presents.get(stream)
+        if state is None:
+            raise Missing(stream=stream)
+        assert aggregate is not None
+        return state
+
+    # --- steps ---
+
+    def execute(self, stream: str, command: Command, now: int, note: Note | None = None) -> Committed:
+        """Decide on a command, and record the facts it leads to. Refused leaves no trace."""
+        aggregate = self.aggregate_of(stream)
+        present = aggregate.present_of(self.state(stream), stream, self.now.version)
+        facts = present.decide(command, Given(now, self.label(self.me), self.random))
+        events = [] if facts is None else [facts] if isinstance(facts, Event) else list(facts)
+        return self.append(stream, events, now, note)
+
+    def append(self, stream: str, events: Sequence[Event], now: int, note: Note | None = None) -> Committed:
+        """Record facts of one decision."""
+        if not events:
+            return Committed((), None)
+        self.state(stream)
+        admitted = [self.types.admit(event) for event in events]
+        check_name(stream)
+        recorded = tuple(
+            Recorded(stream, type(event).__name__, event.schema, payload) for payload, event in admitted
+        )
+        size = sum(len(payload) for payload, _ in admitted)
+        if len(recorded) > MAX_EVENTS or size > MAX_PAYLOAD:
+            raise InvalidEvent(
+                f"one decision led to {len(recorded)} events of {size} bytes; a commit holds at most "
+                f"{MAX_EVENTS} events and {MAX_PAYLOAD} bytes. Nothing was recorded: make several commands of it, "
+                "or keep large content elsewhere and record its name."
+            )
+        self._introduce(now)
+        draft = self.draft
+        memory = draft.memory
+        stamp = next_stamp(now, memory.stamp, self.me)
+        first = memory.version[self.me] + 1
+        presents = memory.presents
+        try:
+            state = presents[stream]
+            for index, (_, event) in enumerate(admitted):
+                dot = Dot(self.me, first + index)
+                context = memory.version.advance(self.me, first + index - 1)
+                state = self.aggregates[stream.split("/", 1)[0]].observe(state, dot, stamp, context, event)
+        except Exception as error:
+            raise InvalidEvent(
+                f"{type(event).__name__} was not recorded: folding it into {stream} raised "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        commit = self._record(recorded, stamp, note)
+        draft.change(presents=presents.set(stream, state))
+        draft.changed[stream] = None
+        me = self.label(self.me)
+        return Committed(tuple(Dot(me, seq) for _, seq in commit.dots), stamp)
+
+    def introduce(self, now: int) -> None:
+        """Begin this replica's log, if it has not begun."""
+        self._introduce(now)
+
+    def _introduce(self, now: int) -> None:
+        memory = self.now
+        own = memory.lineages.get(self.me)
+        if own is not None:
+            number = own.tip.number
+            if number not in memory.ends:
+                raise Missing(ends=(number,))
+            if not self._context_known:
+                self._find_unseen(memory.ends[number])
+            return
+        if not self._context_known:
+            self._find_unseen(None)
+        draft = self.draft
+        succeeded = self.identity.succeeds
+        row = draft.memory.lineages[succeeded].tip if succeeded in draft.memory.lineages else None
+        event = ReplicaIntroduced(
+            self.store, self.identity.name, self.me, None if row is None else (row.replica, *row.head)
+        )
+        number = self.next_number()
+        stamp = next_stamp(now, draft.memory.stamp, self.me)
+        tail = Tail(self.store, self.me)
+        row = LogRow(number, self.me, self.identity.name, Head(0, GENESIS), stamp)
+        draft.change(
+            lineages=draft.memory.lineages.set(self.me, Lineage((row,))),
+            ends=draft.memory.ends.set(number, End(tail)),
+        )
+        draft.touched.add(number)
+        self._record((introduction(event),), stamp, None)
+
+    def _find_unseen(self, end: End | None) -> None:
+        """What this replica has observed since its own last commit: all heads that it has not named yet."""
+        memory = self.now
+        unseen = {}
+        for replica, lineage in memory.lineages.items():
+            if replica != self.me:
+                head = lineage.tip.head
+                observed = Observed(replica, head.seq, head.hash[:PREFIX])
+                if end is None or end.named.get(replica) != observed:
+                    unseen[replica] = observed
+        self.draft.change(unseen=Map(unseen))
+        self._context_known = True
+
+    def _record(self, recorded: tuple[Recorded, ...], stamp: Stamp, note: Note | None) -> Commit:
+        """Append one own commit to the draft. Cannot fail."""
+        draft = self.draft
+        me = self.me
+        lineage = draft.memory.lineages[me]
+        row = lineage.tip
+        end = draft.end(row.number)
+        tail = end.tail
+        memory = draft.memory
+        observed = tuple(sorted(memory.unseen.values()))
+        commit = Commit(me, tail.seq + 1, stamp, observed, note, recorded)
+        if tail.seq + 1 == tail.first:
+            named = tuple(sorted(end.named.values()))
+            draft.starts.append(BlockStart(row.number, tail.first, tail.parent, end.stamp, named))
+        new = {event.stream: None for event in recorded if event.stream not in tail.streams}
+        draft.streams.extend((stream, row.number, tail.first) for stream in new)
+        piece = tail.append(commit)
+        version = memory.version.advance(me, commit.last)
+        head = Head(commit.last, piece.head)
+        draft.change(
+            version=version,
+            stamp=stamp,
+            lineages=memory.lineages.set(me, lineage.with_row(row._replace(head=head, stamp=stamp))),
+            ends=memory.ends.set(row.number, end.after(commit, version)),
+            unseen=Map(),
+        )
+        draft.remember([(me, Boundary(row.number, head, stamp))])
+        draft.count(recorded)
+        draft.add_slice(row.number, piece)
+        draft.commits.append(commit)
+        return commit
+
+    def ingest(
+        self, pieces: Sequence[Slice], horizon: int | None = None, placed: list[Placed] | Gap | None = None
+    ) -> Ingested | Gap:
+        """Take commits of other replicas (or earlier ones of this one); all of them, or none.
+
+        A Gap says what is missing before them. InvalidBatch says which rule they break. `horizon` is the
+        greatest wall time (ms) that was promised to be accepted.
+        """
+        return ingest(self, pieces, horizon, placed)
+
+    # --- folding what came from elsewhere ---
+
+    def fold(self, presents: Map[str, Any], commit: Commit, context: VersionVector) -> Map[str, Any]:
+        """`presents` after one more commit. Streams that are not loaded stay so; a poisoned one is dropped."""
+        for index, event in enumerate(commit.events):
+            state = presents.get(event.stream)
+            if state is None:
+                continue
+            seen = context.advance(commit.replica, commit.first + index - 1)
+            dot = Dot(commit.replica, commit.first + index)
+            try:
+                presents = presents.set(event.stream, self.observe(state, event, dot, commit.stamp, seen))
+            except Exception as error:
+                self._poison(event, dot, error)
+                presents = presents.delete(event.stream)
+        return presents
+
+    def observe(self, state: Any, event: Recorded, dot: Dot, stamp: Stamp, context: VersionVector) -> Any:
+        """The state after one recorded event; the same state where this code does not know its type."""
+        decoded = self.types.decode(event.type, event.schema, event.payload)
+        if decoded is None:
+            return state
+        aggregate = self.aggregates[event.stream.split("/", 1)[0]]
+        if type(decoded) not in aggregate.events:
+            return state
+        return aggregate.observe(state, dot, stamp, context, decoded)
+
+    def _poison(self, event: Recorded, dot: Dot, error: Exception) -> None:
+        why = (
+            f"{event.stream} has no present: folding {event.type} {dot} raised {type(error).__name__}: {error}. "
+            "The log is whole, and every other stream goes on: mend the aggregate and open the replica again."
+        )
+        self.draft.change(poison=self.now.poison.set(event.stream, why))
+
+    def supply_present(self, stream: str, commits: list[tuple[Commit, VersionVector]]) -> None:
+        """Fold a stream from the log: all commits that hold its events, by stamp."""
+        assert self._draft is None, "a stream is loaded between drafts"
+        state = self.aggregate_of(stream).empty()
+        for commit, context in commits:
+            for index, event in enumerate(commit.events):
+                if event.stream == stream:
+                    seen = context.advance(commit.replica, commit.first + index - 1)
+                    dot = Dot(commit.replica, commit.first + index)
+                    try:
+                        state = self.observe(state, event, dot, commit.stamp, seen)
+                    except Exception as error:
+                        self._poison(event, dot, error)
+                        return
+        self.draft.change(presents=self.now.presents.set(stream, state))
+
+    def supply_ends(self, ends: dict[int, End]) -> None:
+        self.draft.change(ends=self.now.ends.update(ends))
+
+    def supply_boundaries(self, sought: Iterable[Observed], found: Iterable[tuple[int, Boundary]]) -> None:
+        found = list(found)
+        self.sought = frozenset(sought) - {Observed(r, b.head.seq, b.head.hash[:PREFIX]) for r, b in found}
+        self.draft.remember(found)
+
+    # --- lineages and identity ---
+
+    def next_number(self) -> int:
+        """A number for a log that is new here."""
+        number = self._next_number
+        self._next_number += 1
+        return number
+
+    def refold(self, stamp: Stamp) -> None:
+        """A second history turned up: what was folded is folded again from the log, when asked for."""
+        draft = self.draft
+        draft.changed.update((stream, None) for stream in draft.memory.presents)
+        draft.touched.clear()
+        version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}
+        draft.change(
+            version=VersionVector(version),
+            stamp=stamp,
+            presents=Map(),
+            ends=Map(),
+            recent=Map(),
+            unseen=Map(),
+        )
+        self._context_known = False
+
+    def succeed(self) -> None:
+        """Go on under a new id: the log of the old one stays as history, and is never continued."""
+        draft = self.draft
+        old = self.identity
+        replica = self.random.getrandbits(64)
+        draft.change(identity=old._replace(replica=replica, succeeds=old.replica), unseen=Map())
+        draft.identity_changed = True
+        self._context_known = False
+
+    # --- the end of a draft ---
+
+    def transaction(self) -> Transaction | None:
+        """What must become durable before the draft may settle; None where nothing must."""
+        return self._draft.transaction() if self._draft is not None and self._draft.dirty else None
+
+    def settle(self) -> Settled:
+        """The draft is durable: it becomes the memory."""
+        draft, self._draft = self._draft, None
+        if draft is not None and draft.dirty:
+            self.sought = frozenset()
+        if draft is None:
+            return Settled(self.memory.version, (), [], [])
+        self.memory = draft.memory
+        if draft.identity_changed:
+            self.identity_is_new = False
+        slices = [join(run) for _, run in draft.runs]
+        return Settled(self.memory.version, tuple(draft.changed), draft.commits, slices)
+
+    def drop(self) -> None:
+        """The draft did not become durable. Loaded ends and presents go with it; the log has them."""
+        self._draft = None
+        self._context_known = False
+        self.memory = Memory(
+            version=self.memory.version,
+            stamp=self.memory.stamp,
+            lineages=self.memory.lineages,
+            types=self.memory.types,
+            identity=self.memory.identity,
+        )
+
+
+def check_name(stream: str) -> None:
+    """InvalidEvent where a stream cannot have this name."""
+    try:
+        stream.encode()
+    except UnicodeEncodeError:
+        raise InvalidEvent(f"{stream!r} cannot name a stream: half a surrogate pair has no UTF-8 form") from None
+    if not 0 < len(stream) <= MAX_NAME:
+        raise InvalidEvent(f"a stream has a name of 1 to {MAX_NAME} characters, and this has {len(stream)}")

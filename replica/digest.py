@@ -1,0 +1,33 @@
+"""Digests: one short name for a state, equal where states are equal.
+
+Rule. What is digested is plain values in an order that depends on bytes alone: paths and dots sorted by
+their msgpack form, text by its text. No dict order, hash seed or history of arrival can enter.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from merge.text import TextState
+from merge.tree import Tree
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+def canonical(state: Tree) -> list[Any]:
+    """All that a lattice state says, sorted."""
+    rows: list[Any] = []
+    for path, node in state.walk():
+        said = sorted((*said.dot, said.value) for said in node.said.values())
+        totals = sorted((*said.dot, said.value) for said in node.tallies.values())
+        absorbed = str(node.absorbed) if isinstance(node.absorbed, TextState) else node.absorbed
+        rows.append((path, said, totals, absorbed))
+    return sorted(rows, key=lambda row: _encode(row[0]))
+
+
+def digest(plain: Any) -> str:
+    """32 hexadecimal digits that name a canonical value."""
+    return blake2b(_encode(plain), digest_size=16).hexdigest()

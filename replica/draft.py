@@ -1,0 +1,114 @@
+"""The draft: what a replica will be once its next transaction is durable.
+
+Rule. A memory is made of immutable values, so a draft is an overlay that costs what it changes. It becomes
+the replica's memory after COMMIT; dropped, it leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from immutables import Map
+
+from merge.stamp import Stamp
+from merge.version import NOTHING, VersionVector
+from replica.block import Slice, join
+from replica.commit import Commit, Observed, Recorded
+from replica.lineage import Lineage
+from replica.log import BlockStart, Identity, Transaction
+from replica.reading import Boundary, End
+
+RECENT = 4096
+"""How many boundaries are remembered for contexts to name; others are read from the log."""
+
+
+class Memory(NamedTuple):
+    """What a replica knows. Everything in it can be computed again from the log."""
+
+    version: VersionVector = NOTHING
+    stamp: Stamp | None = None
+    """The greatest stamp observed."""
+    lineages: Map[int, Lineage] = Map()
+    ends: Map[int, End] = Map()
+    """The open ends that are loaded, by log number. A missing one is read from the log when needed."""
+    recent: Map[tuple[int, int], Boundary] = Map()
+    """Boundaries that contexts may name soon, by (replica, seq)."""
+    unseen: Map[int, Observed] = Map()
+    """Heads observed since the last own commit."""
+    presents: Map[str, Any] = Map()
+    """States by stream, of those that are loaded."""
+    poison: Map[str, str] = Map()
+    """Streams that cannot be folded, and why."""
+    types: Map[tuple[str, int], int] = Map()
+    """How many events of each type the log holds."""
+    identity: Identity | None = None
+
+
+@dataclass(slots=True)
+class Draft:
+    """A memory that is not durable yet, and the transaction that will make it so."""
+
+    memory: Memory
+    runs: list[tuple[int, list[Slice]]] = field(default_factory=list)
+    """Slices by log number; those of one block that follow each other in one list, to be stored as one."""
+    starts: list[BlockStart] = field(default_factory=list)
+    streams: list[tuple[str, int, int]] = field(default_factory=list)
+    types: dict[tuple[str, int], int] = field(default_factory=dict)
+    commits: list[Commit] = field(default_factory=list)
+    """What is new, folded or not, in the order in which it came."""
+    changed: dict[str, None] = field(default_factory=dict)
+    """Streams that have new events."""
+    touched: set[int] = field(default_factory=set)
+    """Logs whose open end is this draft's own copy."""
+    identity_changed: bool = False
+
+    def change(self, **values: Any) -> None:
+        self.memory = self.memory._replace(**values)
+
+    def end(self, number: int) -> End:
+        """The open end of a log, this draft's own."""
+        end = self.memory.ends[number]
+        if number not in self.touched:
+            self.touched.add(number)
+            end = end.copy()
+            self.change(ends=self.memory.ends.set(number, end))
+        return end
+
+    def count(self, events: Iterable[Recorded]) -> None:
+        """Count events by type."""
+        types = self.memory.types
+        for event in events:
+            kind = event.type, event.schema
+            self.types[kind] = self.types.get(kind, 0) + 1
+            types = types.set(kind, types.get(kind, 0) + 1)
+        self.change(types=types)
+
+    def remember(self, found: Iterable[tuple[int, Boundary]]) -> None:
+        """Keep boundaries for contexts to name; start afresh rather than grow without bound."""
+        recent = Map() if len(self.memory.recent) > RECENT else self.memory.recent
+        self.change(recent=recent.update({(replica, b.head.seq): b for replica, b in found}))
+
+    def add_slice(self, number: int, piece: Slice) -> None:
+        if self.runs:
+            last_number, run = self.runs[-1]
+            if (last_number, run[-1].first, run[-1].last) == (number, piece.first, piece.after):
+                run.append(piece)
+                return
+        self.runs.append((number, [piece]))
+
+    def transaction(self) -> Transaction:
+        slices = [(number, join(run)) for number, run in self.runs]
+        numbers = {number for number, _ in slices}
+        replicas = {piece.replica for _, piece in slices}
+        rows = [row for replica in replicas for row in self.memory.lineages[replica].rows if row.number in numbers]
+        identity = self.memory.identity if self.identity_changed else None
+        assert self.memory.identity is not None
+        own = self.identity_changed or self.memory.identity.replica in replicas
+        return Transaction(rows, self.starts, slices, self.streams, self.types, identity, own)
+
+    @property
+    def dirty(self) -> bool:
+        """It holds more than what was loaded."""
+        return bool(self.runs or self.identity_changed)

@@ -1,0 +1,342 @@
+"""Ingest: commits from elsewhere become part of the log; all of a batch, or none of it.
+
+Rule 1. Idempotent: a commit once or a thousand times, in any order, gives the same log.
+Rule 2. A batch and the log together are causally closed: every head that a context names is held, or comes
+        in the same batch. (Logs may depend on each other in a circle, so they cannot come one by one.)
+Rule 3. Checked before it is believed: the chain, the boundaries, that stamps rise along a log and exceed
+        those of all that was observed, that contexts only grow, that a log begins with its introduction,
+        that no stamp lies beyond the horizon that was promised. What breaks a rule raises InvalidBatch, and
+        nothing of the batch is taken.
+Rule 4. What is merely not there yet is a Gap, and nobody's fault.
+Rule 5. Folded in the order of stamps, which is the same on every replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from merge.version import VersionVector
+from replica.arrange import Gap, Parting, Placed, continues
+from replica.block import Decoded, Head, Slice, Tail
+from replica.commit import PREFIX, Commit, Observed
+from replica.errors import InvalidBatch
+from replica.introduction import read_introduction
+from replica.lineage import Lineage
+from replica.log import BlockStart, LogRow
+from replica.missing import Missing
+from replica.reading import Boundary, End
+
+if TYPE_CHECKING:
+    from replica.core import Core
+
+
+class Ingested(NamedTuple):
+    """What a batch brought: how many events are new here, and the ids of which a second history turned up."""
+
+    events: int
+    forked: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Arriving:
+    """The slices of a batch for one log, and what they hold."""
+
+    number: int | None
+    parting: Parting | None
+    replica: int
+    end: End
+    pieces: list[tuple[Tail, Slice, Decoded]] = field(default_factory=list)
+    """Each slice with the tail it continues."""
+    hashes: dict[int, bytes] = field(default_factory=dict)
+    """The heads at the boundaries that matter: slice ends, and what contexts name."""
+    starts: list[BlockStart] = field(default_factory=list)
+    streams: list[tuple[str, int]] = field(default_factory=list)
+    contexts: list[VersionVector] = field(default_factory=list)
+
+    @property
+    def commits(self) -> list[Commit]:
+        return [commit for _, _, decoded in self.pieces for commit in decoded.commits]
+
+
+def ingest(
+    core: Core, pieces: Sequence[Slice], horizon: int | None, placed: list[Placed] | Gap | None
+) -> Ingested | Gap:
+    """The step `Core.ingest`. Raises Missing before it has changed anything."""
+    if placed is None:
+        placed = _arrange(core, pieces)
+    if isinstance(placed, Gap):
+        return placed
+    if not placed:
+        return Ingested(0)
+    batch = _Batch(core, horizon)
+    batch.read(placed)
+    gap = batch.check()
+    if gap is not None:
+        return gap
+    return batch.take()
+
+
+def _arrange(core: Core, pieces: Sequence[Slice]) -> list[Placed]:
+    """Place slices that go on from a head, or begin a log; Missing(arrange) where it is not so simple."""
+    lineages = core.now.lineages
+    placed: list[Placed] = []
+    ends: dict[tuple[int, int, bytes], Placed] = {}
+    for piece in pieces:
+        before = ends.get((piece.replica, piece.after, piece.base))
+        row = None if before else continues(lineages.get(piece.replica), piece)
+        if before is not None:
+            here = before._replace(piece=piece)
+        elif row is not None:
+            here = Placed(piece, row.number)
+        elif piece.replica not in lineages and piece.after == 0:
+            here = Placed(piece)
+        else:
+            raise Missing(arrange=list(pieces))
+        placed.append(here)
+        ends[piece.replica, piece.last, piece.head] = here
+    return placed
+
+
+class _Batch:
+    """One batch on its way in. Nothing of the core changes before `take`."""
+
+    def __init__(self, core: Core, horizon: int | None) -> None:
+        self.core = core
+        self.memory = core.now
+        self.horizon = horizon
+        self.arriving: dict[tuple[int, int | None, bytes], _Arriving] = {}
+
+    # --- reading ---
+
+    def read(self, placed: list[Placed]) -> None:
+        """Decode all slices, and compute the heads that matter."""
+        absent = {item.number for item in placed if item.number and item.number not in self.memory.ends}
+        if absent:
+            raise Missing(ends=tuple(sorted(absent)))
+        tails: dict[int, Tail] = {}
+        for item in placed:
+            here = self._arriving(item)
+            tail = tails.setdefault(id(here), here.end.tail.copy())
+            decoded = tail.read(item.piece)
+            here.pieces.append((tail.copy(), item.piece, decoded))
+            here.streams += [(name, tail.first) for name in decoded.streams[len(tail.streams) :]]
+            here.hashes |= tail.accept(item.piece, decoded)
+        named: dict[int, set[int]] = {}
+        for here in self.arriving.values():
+            for commit in here.commits:
+                for observed in commit.observed:
+                    named.setdefault(observed.replica, set()).add(observed.seq)
+        for here in self.arriving.values():
+            wanted = frozenset(named.get(here.replica, ()))
+            for tail, piece, decoded in here.pieces:
+                inner = frozenset(seq for seq in wanted if piece.after < seq < piece.last)
+                if inner:
+                    here.hashes |= tail.copy().accept(piece, decoded, inner)
+
+    def _arriving(self, item: Placed) -> _Arriving:
+        replica, parting = item.piece.replica, item.parting
+        key = replica, item.number, parting.end.tail.hash if parting else b""
+        here = self.arriving.get(key)
+        if here is None:
+            if item.number is not None:
+                end = self.memory.ends[item.number]
+            elif parting is not None:
+                end = parting.end
+            else:
+                end = End(Tail(self.core.store, replica))
+            here = self.arriving[key] = _Arriving(item.number, parting, replica, end)
+        return here
+
+    # --- checking ---
+
+    def check(self) -> Gap | None:
+        boundaries: dict[tuple[int, int], list[Boundary]] = {}
+        for here in self.arriving.values():
+            for commit in here.commits:
+                if commit.last in here.hashes:
+                    head = Head(commit.last, here.hashes[commit.last])
+                    found = Boundary(here.number or 0, head, commit.stamp)
+                    boundaries.setdefault((here.replica, commit.last), []).append(found)
+        missing: list[Observed] = []
+        for here in self.arriving.values():
+            gap = self._check_log(here, boundaries, missing)
+            if gap is not None:
+                return gap
+        if missing:
+            raise Missing(boundaries=tuple(missing))
+        return None
+
+    def _check_log(
+        self,
+        here: _Arriving,
+        arriving: dict[tuple[int, int], list[Boundary]],
+        missing: list[Observed],
+    ) -> Gap | None:
+        end = here.end
+        for _, piece, decoded in here.pieces:
+            if piece.after == piece.first - 1:
+                here.starts.append(
+                    BlockStart(0, piece.first, piece.base, end.stamp, tuple(sorted(end.named.values())))
+                )
+            for commit in decoded.commits:
+                if commit.first == 1:
+                    read_introduction(commit, self.core.store)
+                if end.stamp is not None and commit.stamp <= end.stamp:
+                    raise InvalidBatch(f"{_where(commit)} has a stamp that is not after the one before it")
+                if self.horizon is not None and commit.stamp.wall > self.horizon:
+                    raise InvalidBatch(f"{_where(commit)} has a stamp beyond the horizon that was announced")
+                context = end.context
+                for observed in commit.observed:
+                    found = self._boundary(observed, arriving)
+                    if found is None:
+                        if not self._held(observed):
+                            return Gap(observed.replica, observed.seq, foreign=False)
+                        missing.append(observed)
+                        continue
+                    context = self._observe(commit, context, end, observed, found)
+                here.contexts.append(context)
+                end = end.after(commit, context)
+        here.end = end
+        return None
+
+    def _boundary(self, observed: Observed, arriving: dict[tuple[int, int], list[Boundary]]) -> Boundary | None:
+        where = observed.replica, observed.seq
+        candidates: list[Boundary | None] = [*arriving.get(where, ()), self.memory.recent.get(where)]
+        for found in candidates:
+            if found is not None and found.head.hash.startswith(observed.prefix):
+                return found
+        return None
+
+    def _held(self, observed: Observed) -> bool:
+        """A log here reaches that far, and it has not been looked for in vain."""
+        lineage = self.memory.lineages.get(observed.replica)
+        if lineage is None or observed in self.core.sought:
+            return False
+        return any(row.head.seq >= observed.seq for row in lineage.rows)
+
+    def _observe(
+        self, commit: Commit, context: VersionVector, end: End, observed: Observed, found: Boundary
+    ) -> VersionVector:
+        lineage = self.memory.lineages.get(observed.replica)
+        if observed.replica == commit.replica:
+            raise InvalidBatch(f"{_where(commit)} says that it observed its own log")
+        before = end.named.get(observed.replica)
+        forked = lineage is not None and lineage.forked
+        if before is not None and observed.seq <= before.seq and not forked:
+            raise InvalidBatch(f"{_where(commit)} observed less than the commit before it")
+        if found.stamp >= commit.stamp:
+            raise InvalidBatch(f"{_where(commit)} has a stamp before one that it had observed")
+        seq = observed.seq
+        if lineage is not None and forked and found.number:
+            seq = lineage.effective(found.number, seq)
+        return context.advance(observed.replica, seq)
+
+    # --- taking ---
+
+    def take(self) -> Ingested:
+        core, draft = self.core, self.core.draft
+        forked: list[int] = []
+        news: list[tuple[Commit, VersionVector]] = []
+        for here in self.arriving.values():
+            if here.parting is not None:
+                forked.append(here.replica)
+            number, tip = self._take_log(here)
+            commits = here.commits
+            draft.commits += commits
+            if number == tip:
+                news += zip(commits, here.contexts, strict=True)
+        memory = draft.memory
+        newest = max(commit.stamp for here in self.arriving.values() for commit in here.commits)
+        stamp = newest if memory.stamp is None else max(memory.stamp, newest)
+        if forked:
+            core.refold(stamp)
+        else:
+            presents = memory.presents
+            for commit, context in sorted(news, key=lambda item: item[0].stamp):
+                presents = core.fold(presents, commit, context)
+                draft.changed.update((event.stream, None) for event in commit.events)
+            draft.change(presents=presents, stamp=stamp)
+        if any(here.replica == core.me for here in self.arriving.values()):
+            core.succeed()
+        return Ingested(sum(len(c.events) for here in self.arriving.values() for c in here.commits), tuple(forked))
+
+    def _take_log(self, here: _Arriving) -> tuple[int, int]:
+        """Put one log's commits into the draft. Returns its number, and that of the folded tip."""
+        core, draft = self.core, self.core.draft
+        lineage = draft.memory.lineages.get(here.replica, Lineage(()))
+        commits = here.commits
+        tail, piece, decoded = here.pieces[-1]
+        end_tail = tail.copy()
+        end_tail.accept(piece, decoded)
+        head = Head(piece.last, piece.head)
+        number = here.number
+        if number is None:
+            number = core.next_number()
+            row = self._new_row(here, number)
+            lineage = lineage.with_row(row)
+            if here.parting is not None and here.parting.prefix:
+                self._take_prefix(here, number)
+        else:
+            row = next(row for row in lineage.rows if row.number == number)
+        row = row._replace(head=head, stamp=commits[-1].stamp)
+        lineage = lineage.with_row(row)
+        for start in here.starts:
+            draft.starts.append(start._replace(number=number))
+        draft.streams += [(stream, number, first) for stream, first in here.streams]
+        for _, piece, _ in here.pieces:
+            draft.add_slice(number, piece)
+        draft.count(event for commit in commits for event in commit.events)
+        draft.touched.add(number)
+        stamps = {commit.last: commit.stamp for commit in commits}
+        draft.remember(
+            (here.replica, Boundary(number, Head(seq, found), stamps[seq])) for seq, found in here.hashes.items()
+        )
+        memory = draft.memory
+        draft.change(
+            lineages=memory.lineages.set(here.replica, lineage),
+            ends=memory.ends.set(number, here.end._replace(tail=end_tail)),
+        )
+        tip = lineage.tip
+        if tip.number == number:
+            memory = draft.memory
+            unseen = memory.unseen
+            if here.replica != core.me:
+                unseen = unseen.set(here.replica, Observed(here.replica, head.seq, head.hash[:PREFIX]))
+            draft.change(version=memory.version.advance(here.replica, head.seq), unseen=unseen)
+        return number, tip.number
+
+    def _new_row(self, here: _Arriving, number: int) -> LogRow:
+        commit = here.commits[0]
+        parting = here.parting
+        if parting is None:
+            name = read_introduction(commit, self.core.store).name
+            return LogRow(number, here.replica, name, Head(0, b""), commit.stamp)
+        tail, piece, decoded = here.pieces[0]
+        first_hash = tail.copy().accept(piece, decoded, frozenset({commit.last}))[commit.last]
+        return LogRow(
+            number,
+            here.replica,
+            parting.parent.name,
+            Head(0, b""),
+            commit.stamp,
+            parting.parent.number,
+            piece.after,
+            first_hash,
+            parting.rival_hash,
+        )
+
+    def _take_prefix(self, here: _Arriving, number: int) -> None:
+        """A log that parts within a block keeps the beginning of that block too, so that it can be read alone."""
+        draft, parting = self.core.draft, here.parting
+        assert parting is not None
+        block = parting.start
+        draft.starts.append(block._replace(number=number))
+        for piece in parting.prefix:
+            draft.add_slice(number, piece)
+        draft.streams += [(stream, number, block.first) for stream in parting.end.tail.streams]
+
+
+def _where(commit: Commit) -> str:
+    return f"the commit {commit.replica:016x}:{commit.first}"

@@ -1,0 +1,49 @@
+"""The first commit of a log is its introduction: who is a member is itself a fact."""
+
+from __future__ import annotations
+
+import msgspec
+
+from replica.commit import Commit, Recorded
+from replica.errors import InvalidBatch
+from replica.event import Event, encode_event
+
+CATEGORY = "replica"
+"""Streams `replica/<id>` are Anabranch's own; no aggregate may take this category."""
+
+
+class ReplicaIntroduced(Event, frozen=True):
+    """A replica begins its log; `succeeds` names the log it goes on from: (replica, seq, head)."""
+
+    store: str
+    name: str
+    replica: int
+    succeeds: tuple[int, int, bytes] | None = None
+
+
+_KIND = ReplicaIntroduced.__name__
+_decode = msgspec.msgpack.Decoder(ReplicaIntroduced).decode
+
+
+def stream_of(replica: int) -> str:
+    return f"{CATEGORY}/{replica:016x}"
+
+
+def introduction(event: ReplicaIntroduced) -> Recorded:
+    return Recorded(stream_of(event.replica), _KIND, ReplicaIntroduced.schema, encode_event(event))
+
+
+def read_introduction(commit: Commit, store: str) -> ReplicaIntroduced:
+    """The introduction in the first commit of a log; InvalidBatch where it is none, or somebody else's."""
+    recorded = commit.events[0]
+    try:
+        if (recorded.type, recorded.schema) != (_KIND, ReplicaIntroduced.schema):
+            raise InvalidBatch(f"the log of {commit.replica:016x} does not begin with its introduction")
+        event = _decode(recorded.payload)
+    except msgspec.DecodeError as error:
+        raise InvalidBatch(f"the introduction of {commit.replica:016x} cannot be read: {error}") from error
+    if event.replica != commit.replica or recorded.stream != stream_of(commit.replica):
+        raise InvalidBatch(f"the log of {commit.replica:016x} begins with another replica's introduction")
+    if event.store != store:
+        raise InvalidBatch(f"the log of {event.name} belongs to the store {event.store!r}, not to {store!r}")
+    return event

@@ -1,0 +1,80 @@
+"""Lineages: the histories that were written under one replica id. There should be one.
+
+A dot is never used twice, as long as nobody continues a copied file where its mark cannot tell (a virtual
+machine that was cloned while it ran). Where it happens all the same:
+
+Rule 1. All histories are kept and forwarded. Each is a log of its own that parts from another one at `after`.
+Rule 2. All replicas fold the same one: at each parting the branch whose first commit has the smaller hash,
+        never the one that arrived earlier. So the choice is a function of the set of commits.
+Rule 3. A context that names an event on a branch that is not folded has seen, of what is folded, what lies
+        below the parting.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from replica.block import Head
+from replica.log import LogRow
+
+
+class Segment(NamedTuple):
+    """The part of one log that is folded: its events after `after`, up to `upto`."""
+
+    number: int
+    after: int
+    upto: int
+
+
+class Lineage(NamedTuple):
+    """The logs of one replica id, in the order in which they were first seen here."""
+
+    rows: tuple[LogRow, ...]
+
+    @property
+    def forked(self) -> bool:
+        return len(self.rows) > 1
+
+    def with_row(self, row: LogRow) -> Lineage:
+        """This lineage with a log added, or moved on."""
+        rows = {old.number: old for old in self.rows}
+        rows[row.number] = row
+        return Lineage(tuple(rows[number] for number in sorted(rows)))
+
+    @property
+    def folded(self) -> list[Segment]:
+        """The history that is folded, from its first event on."""
+        row, after = self.rows[0], 0
+        segments: list[Segment] = []
+        if not self.forked:
+            return [Segment(row.number, 0, row.head.seq)]
+        while True:
+            children = sorted(
+                (child for child in self.rows if child.parent == row.number and child.after >= after),
+                key=lambda child: (child.after, child.first_hash),
+            )
+            winner = next((child for child in children if child.first_hash < child.rival_hash), None)
+            if winner is None:
+                return [*segments, Segment(row.number, after, row.head.seq)]
+            segments.append(Segment(row.number, after, winner.after))
+            row, after = winner, winner.after
+
+    @property
+    def tip(self) -> LogRow:
+        """The log in which the folded history ends."""
+        number = self.folded[-1].number
+        return next(row for row in self.rows if row.number == number)
+
+    @property
+    def heads(self) -> list[Head]:
+        return [row.head for row in self.rows]
+
+    def effective(self, number: int, seq: int) -> int:
+        """How much of the folded history lies below event `seq` of log `number`."""
+        if not self.forked:
+            return seq
+        parts = {segment.number: segment for segment in self.folded}
+        rows = {row.number: row for row in self.rows}
+        while number not in parts:
+            seq, number = min(seq, rows[number].after), rows[number].parent
+        return min(seq, parts[number].upto)

@@ -1,0 +1,121 @@
+"""The log: what a backend stores, and the few questions it answers.
+
+Rule 1. A log is a run of blocks; a block is stored as slices (one a transaction, until it is sealed) or as
+        one sealed slice. Sealing changes no event and no head.
+Rule 2. `write` is all or nothing, and durable when it returns.
+Rule 3. A backend understands no column. Where a boundary lies, what a stream holds, what a peer is missing is
+        computed in `replica.reading`, from whole blocks, for every backend.
+Rule 4. Each question costs a bounded number of blocks, whatever the length of the log.
+
+Logs are numbered locally, in the order in which they were first seen. A replica id has one log, and a
+further one for each history that was written under the same id elsewhere (see `replica.lineage`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from merge.stamp import Stamp
+from replica.block import Head, Slice
+from replica.commit import Observed
+
+
+class LogRow(NamedTuple):
+    """One log as it stands: its number, whose it is, where it begins, and how far it goes.
+
+    A log that parts from another one has the other's number as `parent`, and `after` is the last seq that
+    they share; `first_hash` is the head after its own first commit, `rival_hash` the head after the commit
+    that the parent has at the same place.
+    """
+
+    number: int
+    replica: int
+    name: str
+    head: Head
+    stamp: Stamp
+    parent: int = 0
+    after: int = 0
+    first_hash: bytes = b""
+    rival_hash: bytes = b""
+
+
+class BlockStart(NamedTuple):
+    """Where a block begins: the head before it, and what its log had observed by then (local, derived)."""
+
+    number: int
+    first: int
+    parent: bytes
+    stamp: Stamp | None
+    named: tuple[Observed, ...]
+
+
+class Block(NamedTuple):
+    """A block, or the part of it that is held: contiguous slices from its first event on."""
+
+    start: BlockStart
+    slices: list[Slice]
+
+
+class Identity(NamedTuple):
+    """Who writes here: the store, the replica, and the nonces of the latest openings (newest last)."""
+
+    store: str
+    replica: int
+    name: str
+    openings: tuple[bytes, ...]
+    clean: bool = True
+    """The last close was clean, or every commit was written with synchronous=FULL."""
+    succeeds: int = 0
+    """The id that this one goes on from; 0 for none."""
+
+
+class Transaction(NamedTuple):
+    """What becomes durable at once."""
+
+    logs: list[LogRow]
+    starts: list[BlockStart]
+    slices: list[tuple[int, Slice]]
+    streams: list[tuple[str, int, int]]
+    """(stream, log number, first seq of the block): the block holds events of the stream."""
+    types: dict[tuple[str, int], int]
+    """(type, schema) -> how many events more."""
+    identity: Identity | None = None
+    own: bool = True
+    """It holds own commits, which are acknowledged; others can be fetched again."""
+
+
+class CommitInDoubt(Exception):
+    """COMMIT itself failed: what was to be written is there, or it is not. Open the log again and look."""
+
+
+class Contents(NamedTuple):
+    """What opening a log tells; its size grows with the number of replicas, not with their history."""
+
+    identity: Identity | None
+    logs: list[LogRow]
+    types: dict[tuple[str, int], int]
+
+
+class Log(Protocol):
+    """What a backend offers. Its calls block; the replica makes them where that does no harm."""
+
+    def contents(self) -> Contents:
+        """What is stored, without reading a block."""
+
+    def write(self, transaction: Transaction) -> None:
+        """Make all of it durable, or none of it and raise; CommitInDoubt where it may be the one or the other."""
+
+    def block(self, number: int, seq: int) -> Block | None:
+        """The block of that log in which event `seq` lies; None where the log does not reach so far."""
+
+    def blocks_of(self, stream: str) -> list[tuple[int, int]]:
+        """(log number, first seq) of each block that holds events of the stream."""
+
+    def unsealed(self) -> list[tuple[int, int]]:
+        """(log number, first seq) of some full blocks that are still stored as several slices."""
+
+    def seal(self, number: int, first: int) -> None:
+        """Store a full block as one slice. Changes no event and no head; a crash leaves the one or the other."""
+
+    def close(self) -> None:
+        """Give the file back. Nothing may be called after it."""

@@ -1,0 +1,103 @@
+"""The mark beside a file: whether this file is still the one that its replica id was given to.
+
+A dot must never be used twice. A copied file, or one restored from a backup, would go on counting where the
+other one (or its own lost future) has counted already. So:
+
+Rule 1. Beside `alice.db` lies `alice.db.mark`: the replica id, the file's own inode, and the nonces of its
+        latest openings, which are in the file too. Each opening adds a nonce, to the file first.
+Rule 2. The file may go on under its id if the mark names the same id and inode, and its last nonce is the
+        file's last (or the one before: a crash between the two writes). Else the file is a copy, or older
+        than the mark, and goes on under a new id: its old log stays as history.
+Rule 3. A file written with `durability="normal"` and not closed has a tail in doubt: also a new id.
+Rule 4. The mark is locked while the file is open for writing: one writing process a file.
+
+What no mark can tell (a whole disk that was set back) shows at the first meeting with a peer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from replica.errors import FileInUse
+from replica.log import Identity
+
+OPENINGS = 4
+"""Nonces that are kept: enough to see which of two files is the older."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What lies beside a file."""
+
+    replica: str
+    inode: tuple[int, int]
+    openings: tuple[str, ...]
+    process: int
+    """Who holds the file, for the error that a second one gets."""
+
+
+class MarkFile:
+    """A locked mark."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path, self._file = path, file
+
+    def read(self) -> Mark | None:
+        """The mark; None where there is none that can be read."""
+        self._file.seek(0)
+        try:
+            return msgspec.json.decode(self._file.read(), type=Mark)
+        except msgspec.DecodeError:
+            return None
+
+    def write(self, identity: Identity) -> None:
+        """Name the file as it is now."""
+        openings = tuple(nonce.hex() for nonce in identity.openings)
+        mark = Mark(f"{identity.replica:016x}", inode_of(self._path), openings, os.getpid())
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(msgspec.json.encode(mark) + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def vouches_for(self, identity: Identity) -> bool:
+        """The file may go on under its id."""
+        mark = self.read()
+        return (
+            mark is not None
+            and identity.clean
+            and mark.replica == f"{identity.replica:016x}"
+            and mark.inode == inode_of(self._path)
+            and bool(mark.openings)
+            and mark.openings[-1] in {nonce.hex() for nonce in identity.openings[-2:]}
+        )
+
+
+def inode_of(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def locked(path: str) -> Iterator[MarkFile]:
+    """Hold the only right to write to a file; FileInUse where another process has it."""
+    beside = f"{path}.mark"
+    descriptor = os.open(beside, os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+b") as file:
+        mark = MarkFile(Path(path), file)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            found = mark.read()
+            who = f"process {found.process}" if found else "another process"
+            raise FileInUse(
+                f"{path} is open for writing in {who}. Nothing was changed: a file has one writing process. "
+                "End that one, or open a file of your own and connect the two."
+            ) from None
+        yield mark

@@ -1,0 +1,69 @@
+"""A log in memory: for tests, for notebooks, and as the plainest reading of what a log is.
+
+It keeps the promises of `replica.log` for as long as the object lives. Reopening the object is what a crash
+looks like to a replica: what was written is there, and nothing else is.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Slice, join
+from replica.log import Block, BlockStart, Contents, Identity, LogRow, Transaction
+
+
+class MemoryLog:
+    """The tables of a log as dicts."""
+
+    def __init__(self) -> None:
+        self._identity: Identity | None = None
+        self._logs: dict[int, LogRow] = {}
+        self._starts: dict[int, list[BlockStart]] = {}
+        self._slices: dict[tuple[int, int], list[Slice]] = {}
+        self._streams: dict[str, dict[tuple[int, int], None]] = {}
+        self._types: dict[tuple[str, int], int] = {}
+
+    def contents(self) -> Contents:
+        return Contents(self._identity, list(self._logs.values()), dict(self._types))
+
+    def write(self, transaction: Transaction) -> None:
+        for row in transaction.logs:
+            self._logs[row.number] = row
+        for start in transaction.starts:
+            self._starts.setdefault(start.number, []).append(start)
+        for number, piece in transaction.slices:
+            self._slices.setdefault((number, piece.first), []).append(piece)
+        for stream, number, first in transaction.streams:
+            self._streams.setdefault(stream, {})[number, first] = None
+        for kind, count in transaction.types.items():
+            self._types[kind] = self._types.get(kind, 0) + count
+        if transaction.identity:
+            self._identity = transaction.identity
+
+    def block(self, number: int, seq: int) -> Block | None:
+        starts = self._starts.get(number, [])
+        index = bisect_right(starts, seq, key=lambda start: start.first) - 1
+        if index < 0 or seq > self._logs[number].head.seq:
+            return None
+        start = starts[index]
+        return Block(start, list(self._slices[number, start.first]))
+
+    def blocks_of(self, stream: str) -> list[tuple[int, int]]:
+        return list(self._streams.get(stream, ()))
+
+    def unsealed(self) -> list[tuple[int, int]]:
+        return [
+            key
+            for key, slices in self._slices.items()
+            if len(slices) > 1
+            and (
+                slices[-1].last - key[1] + 1 >= BLOCK_EVENTS
+                or sum(len(piece.columns[-1]) for piece in slices) >= BLOCK_PAYLOAD
+            )
+        ]
+
+    def seal(self, number: int, first: int) -> None:
+        self._slices[number, first] = [join(self._slices[number, first])]
+
+    def close(self) -> None:
+        """Nothing to give back: the object is the store."""

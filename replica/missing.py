@@ -1,0 +1,24 @@
+"""What a step needs from the log and does not find in memory."""
+
+from __future__ import annotations
+
+from replica.block import Slice
+from replica.commit import Observed
+
+
+class Missing(Exception):
+    """Raised by a step of the core before it has changed anything. Not an error: read, supply, step again."""
+
+    def __init__(
+        self,
+        *,
+        stream: str | None = None,
+        ends: tuple[int, ...] = (),
+        boundaries: tuple[Observed, ...] = (),
+        arrange: list[Slice] | None = None,
+    ) -> None:
+        super().__init__(stream, ends, boundaries, arrange)
+        self.stream = stream
+        self.ends = ends
+        self.boundaries = boundaries
+        self.arrange = arrange

@@ -1,0 +1,213 @@
+"""Questions to a log, answered from whole blocks: boundaries, open ends, slices, streams.
+
+Each costs a bounded number of blocks, and nothing here writes. The functions block; the replica calls them
+on the thread of its log, one hop for all that it needs at once.
+
+A block is always replayed from its first event: stamps are differences, names are numbered by first use, and
+the head of a boundary is a digest of all that comes before it in the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from immutables import Map
+
+from merge.stamp import Stamp
+from merge.version import NOTHING, VersionVector
+from replica.block import GENESIS, Decoded, Head, Layout, Slice, Tail, cut, join
+from replica.commit import Commit, Observed
+from replica.errors import DamagedLog
+from replica.lineage import Lineage
+from replica.log import BlockStart, Log, LogRow
+
+
+class Boundary(NamedTuple):
+    """What stands at a commit boundary: in which log, the head, and the stamp of the commit that ends there."""
+
+    number: int
+    head: Head
+    stamp: Stamp
+
+
+class End(NamedTuple):
+    """The open end of a log: what is needed to go on from it.
+
+    `named` is what its commits said they had observed; `context` is the version that comes to (see
+    `replica.lineage` for where the two differ).
+    """
+
+    tail: Tail
+    stamp: Stamp | None = None
+    context: VersionVector = NOTHING
+    named: Map[int, Observed] = Map()
+
+    def copy(self) -> End:
+        return self._replace(tail=self.tail.copy())
+
+    def after(self, commit: Commit, seen: VersionVector) -> End:
+        """The end after `commit`, of which `seen` is the context."""
+        named = self.named
+        for observed in commit.observed:
+            named = named.set(observed.replica, observed)
+        return End(self.tail, commit.stamp, seen.advance(commit.replica, commit.last), named)
+
+
+class Opened(NamedTuple):
+    """A block, read: the end before it, all of it that is held as one slice, and what that holds."""
+
+    before: End
+    piece: Slice
+    decoded: Decoded
+
+    def hash_at(self, seq: int) -> bytes | None:
+        """The head at `seq`; None where no commit of this block ends there."""
+        if not any(commit.last == seq for commit in self.decoded.commits):
+            return None
+        return self.before.tail.copy().accept(self.piece, self.decoded, frozenset({seq}))[seq]
+
+    def upto(self, seq: int) -> list[Commit]:
+        return [commit for commit in self.decoded.commits if commit.last <= seq]
+
+
+class Reader:
+    """A log, with what is known of its lineages at one moment."""
+
+    def __init__(self, log: Log, store: str, lineages: Mapping[int, Lineage]) -> None:
+        self.log, self.store, self.lineages = log, store, lineages
+
+    def context_of(self, before: VersionVector, commit: Commit) -> VersionVector:
+        """The version that `commit`, the next of its log, had observed when it was decided."""
+        for observed in commit.observed:
+            seq = observed.seq
+            lineage = self.lineages.get(observed.replica)
+            if lineage is not None and lineage.forked:
+                at = self.boundary(observed.replica, seq, observed.prefix)
+                seq = 0 if at is None else lineage.effective(at.number, seq)
+            before = before.advance(observed.replica, seq)
+        return before
+
+    def _joined(self, row: LogRow, seq: int) -> tuple[BlockStart, Slice]:
+        block = self.log.block(row.number, seq)
+        if block is None or not block.slices:
+            raise DamagedLog(
+                f"event {seq} of log {row.number} is not in the file, though its index says so. Other logs are "
+                "whole: restore the file from a copy, or begin a new one and let the peers fill it."
+            )
+        return block.start, join(block.slices)
+
+    def open(self, row: LogRow, seq: int) -> Opened:
+        """The block of a log in which event `seq` lies."""
+        start, piece = self._joined(row, seq)
+        tail = Tail(self.store, row.replica, Head(start.first - 1, start.parent))
+        named = Map({observed.replica: observed for observed in start.named})
+        begun = Commit(row.replica, start.first, start.stamp or Stamp(0, 0, 0), start.named, None, ())
+        context = self.context_of(NOTHING.advance(row.replica, start.first - 1), begun)
+        return Opened(End(tail, start.stamp, context, named), piece, tail.read(piece))
+
+    def _after(self, opened: Opened, seq: int) -> End:
+        """The end after the commits of a block up to `seq`."""
+        commits = opened.upto(seq)
+        end = opened.before.copy()
+        piece = opened.piece
+        if seq < piece.last:
+            head = opened.hash_at(seq)
+            assert head is not None
+            piece = cut(piece, 0, len(commits), piece.base, head)
+        end.tail.accept(piece, end.tail.read(piece))
+        for commit in commits:
+            end = end.after(commit, self.context_of(end.context, commit))
+        return end
+
+    def end(self, row: LogRow) -> End:
+        """The open end of a log. One block."""
+        end = self._after(self.open(row, row.head.seq), row.head.seq)
+        if end.tail.head != row.head:
+            raise DamagedLog(
+                f"the log of {row.name or f'{row.replica:016x}'} ends in other bytes than were written (at "
+                f"{row.head.seq}). Every other log is whole: restore the file from a copy, or begin a new one "
+                "and let the peers fill it."
+            )
+        return end
+
+    def boundary(self, replica: int, seq: int, prefix: bytes) -> Boundary | None:
+        """The boundary at `seq` whose head begins with `prefix`, in any log of that replica. A block a log."""
+        lineage = self.lineages.get(replica)
+        for row in lineage.rows if lineage else ():
+            if row.after < seq <= row.head.seq:
+                found = self.boundary_in(row, seq)
+                if found is not None and found.head.hash.startswith(prefix):
+                    return found
+        return None
+
+    def boundary_in(self, row: LogRow, seq: int) -> Boundary | None:
+        """The boundary at `seq` of one log; None where no commit ends there. One block."""
+        opened = self.open(row, seq)
+        found = opened.hash_at(seq)
+        return None if found is None else Boundary(row.number, Head(seq, found), opened.upto(seq)[-1].stamp)
+
+    def end_at(self, row: LogRow, head: Head) -> End | None:
+        """The end that a log had at `head`; None where it never had that head. One block."""
+        if head.seq == 0:
+            return End(Tail(self.store, row.replica)) if head.hash == GENESIS else None
+        opened = self.open(row, max(head.seq, row.after + 1))
+        if head.seq == opened.piece.after:
+            return opened.before if head.hash == opened.piece.base else None
+        return self._after(opened, head.seq) if opened.hash_at(head.seq) == head.hash else None
+
+    def layout(self, row: LogRow, seq: int) -> Layout:
+        """How the commits of the block with event `seq` lie, without reading names or payloads."""
+        return Layout(self.store, self._joined(row, seq)[1])
+
+    def slices(self, row: LogRow, head: Head) -> Iterator[Slice] | None:
+        """The log after `head`, block by block; None where it never had that head. One block, then lazily."""
+        if not row.after <= head.seq <= row.head.seq:
+            return None
+        if head.seq == row.head.seq:
+            return iter(()) if head == row.head else None
+        if head.seq == 0:
+            return self._onward(row, 0) if head.hash == GENESIS else None
+        layout = self.layout(row, head.seq + 1)
+        index = layout.index_after(head.seq)
+        if index is None or layout.hash_at(index) != head.hash:
+            return None
+        return self._chain(row, layout.cut(index, layout.piece.commits))
+
+    def whole(self, row: LogRow) -> Iterator[Slice]:
+        """A log from where it begins: its first event, or where it parts from another log."""
+        if not row.after:
+            return self._onward(row, 0)
+        layout = self.layout(row, row.after + 1)
+        index = layout.index_after(row.after)
+        assert index is not None
+        return self._chain(row, layout.cut(index, layout.piece.commits))
+
+    def _chain(self, row: LogRow, piece: Slice) -> Iterator[Slice]:
+        yield piece
+        yield from self._onward(row, piece.last)
+
+    def _onward(self, row: LogRow, seq: int) -> Iterator[Slice]:
+        while seq < row.head.seq:
+            piece = self._joined(row, seq + 1)[1]
+            yield piece
+            seq = piece.last
+
+    def stream(self, stream: str) -> list[tuple[Commit, VersionVector]]:
+        """The commits that hold events of a stream, with their contexts, in the order of their stamps."""
+        found = []
+        rows = {row.number: row for lineage in self.lineages.values() for row in lineage.rows}
+        folded = {segment.number: segment for lineage in self.lineages.values() for segment in lineage.folded}
+        for number, first in self.log.blocks_of(stream):
+            segment = folded.get(number)
+            if segment is None:
+                continue
+            opened = self.open(rows[number], max(first, segment.after + 1))
+            context = opened.before.context
+            for commit in opened.decoded.commits:
+                context = self.context_of(context, commit)
+                inside = segment.after < commit.first and commit.last <= segment.upto
+                if inside and any(event.stream == stream for event in commit.events):
+                    found.append((commit, context))
+                context = context.advance(commit.replica, commit.last)
+        return sorted(found, key=lambda item: item[0].stamp)

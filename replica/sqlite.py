@@ -1,0 +1,304 @@
+"""The log in a SQLite file, and the one thread that touches it.
+
+| table    | a row is                                                                          |
+|----------|-----------------------------------------------------------------------------------|
+| identity | who writes here: store, replica, name, nonces of the latest openings                |
+| log      | one log: whose, and its head                                                      |
+| block    | one block: the head before it, what its log had observed by then, and, sealed, its columns |
+| fresh    | one slice of a block that is not sealed yet: what one transaction added to one log    |
+| stream   | a block that holds events of a stream                                             |
+| type     | how many events of a type there are                                               |
+
+Replica ids are 16 hexadecimal digits, so that any SQLite tool shows the names that people see elsewhere.
+
+Rule 1. One connection writes and checkpoints. A transaction is one hop to its thread, never a statement.
+Rule 2. WAL. `synchronous=FULL` for transactions with own commits (their acknowledgement survives power loss)
+        unless the replica was opened with `durability="normal"`; NORMAL for what peers hold too.
+Rule 3. A full block is sealed: its slices are joined, compressed and stored in its row in one transaction. A
+        block that arrives whole is stored sealed at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import aiosqlite
+import msgspec
+import zstandard
+
+from merge.stamp import Stamp
+from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Head, Slice, join
+from replica.commit import Observed
+from replica.errors import StoreError, WrongFormat
+from replica.log import Block, BlockStart, CommitInDoubt, Contents, Identity, LogRow, Transaction
+
+FORMAT = 0
+APPLICATION_ID = 0x416E6162
+"""`Anab`: what `file` and SQLite see at the head of the file."""
+
+_SCHEMA = """
+CREATE TABLE identity(one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, store TEXT NOT NULL,
+    replica TEXT NOT NULL, name TEXT NOT NULL, openings BLOB NOT NULL, clean INTEGER NOT NULL,
+    succeeds TEXT NOT NULL);
+CREATE TABLE log(number INTEGER PRIMARY KEY, replica TEXT NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL,
+    head BLOB NOT NULL, wall INTEGER NOT NULL, counter INTEGER NOT NULL, parent INTEGER NOT NULL,
+    after INTEGER NOT NULL, first_hash BLOB NOT NULL, rival_hash BLOB NOT NULL);
+CREATE TABLE block(number INTEGER NOT NULL, first INTEGER NOT NULL, parent BLOB NOT NULL, stamp BLOB NOT NULL,
+    named BLOB NOT NULL, sealed BLOB);
+CREATE UNIQUE INDEX block_by_first ON block(number, first);
+CREATE INDEX block_unsealed ON block(number, first) WHERE sealed IS NULL;
+CREATE TABLE fresh(number INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, slice BLOB NOT NULL,
+    PRIMARY KEY (number, first, last)) WITHOUT ROWID;
+CREATE TABLE stream(stream TEXT NOT NULL, number INTEGER NOT NULL, first INTEGER NOT NULL,
+    PRIMARY KEY (stream, number, first)) WITHOUT ROWID;
+CREATE TABLE type(name TEXT NOT NULL, schema INTEGER NOT NULL, events INTEGER NOT NULL,
+    PRIMARY KEY (name, schema)) WITHOUT ROWID;
+"""
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack_slice = msgspec.msgpack.Decoder(Slice).decode
+_unpack_named = msgspec.msgpack.Decoder(tuple[tuple[int, int, bytes], ...]).decode
+_unpack_stamp = msgspec.msgpack.Decoder(tuple[int, int, int] | None).decode
+_unpack_openings = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
+
+T = TypeVar("T")
+
+
+def _hex(replica: int) -> str:
+    return f"{replica:016x}"
+
+
+class SqliteLog:
+    """The port of `replica.log` over one SQLite connection. Blocks; lives on one thread."""
+
+    def __init__(self, connection: sqlite3.Connection, *, full: bool = True) -> None:
+        self._db = connection
+        self._full = full
+        self._level = ""
+        self._compress = zstandard.ZstdCompressor(level=3).compress
+        self._decompress = zstandard.ZstdDecompressor().decompress
+        try:
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"this file cannot be opened as a store ({error}). Nothing was changed: is it another file, or "
+                "damaged? Restore it from a copy, or begin a new one and let the peers fill it."
+            ) from error
+
+    def _prepare(self) -> None:
+        db = self._db
+        version = db.execute("PRAGMA application_id").fetchone()[0]
+        empty = not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        if not empty and version != APPLICATION_ID:
+            raise StoreError("this is a SQLite file of another program; it was left as it is")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA wal_autocheckpoint=4000")
+        if empty:
+            db.executescript(
+                f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; {_SCHEMA} COMMIT;"
+            )
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+        if found != FORMAT:
+            raise WrongFormat(f"this file has format {found}, and this version of Anabranch reads {FORMAT}")
+
+    def contents(self) -> Contents:
+        db = self._db
+        row = db.execute("SELECT store, replica, name, openings, clean, succeeds FROM identity").fetchone()
+        identity = None
+        if row is not None:
+            store, replica, name, openings, clean, succeeds = row
+            nonces = _unpack_openings(openings)
+            identity = Identity(store, int(replica, 16), name, nonces, bool(clean), int(succeeds, 16))
+        logs = []
+        for number, replica, name, seq, head, wall, counter, parent, after, mine, rival in db.execute(
+            "SELECT number, replica, name, seq, head, wall, counter, parent, after, first_hash, rival_hash "
+            "FROM log ORDER BY number"
+        ):
+            bits = int(replica, 16)
+            stamp = Stamp(wall, counter, bits)
+            logs.append(LogRow(number, bits, name, Head(seq, head), stamp, parent, after, mine, rival))
+        types = {(name, schema): n for name, schema, n in db.execute("SELECT name, schema, events FROM type")}
+        return Contents(identity, logs, types)
+
+    def write(self, transaction: Transaction) -> None:
+        self._synchronous("FULL" if self._full and transaction.own else "NORMAL")
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            self._write(transaction)
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        try:
+            self._commit()
+        except sqlite3.Error as error:
+            raise CommitInDoubt(str(error)) from error
+
+    def _commit(self) -> None:
+        self._db.execute("COMMIT")
+
+    def _write(self, transaction: Transaction) -> None:
+        db = self._db
+        for start in transaction.starts:
+            db.execute(
+                "INSERT INTO block VALUES (?, ?, ?, ?, ?, NULL)",
+                (start.number, start.first, start.parent, _pack(start.stamp), _pack(start.named)),
+            )
+        for number, piece in transaction.slices:
+            if piece.after == piece.first - 1 and _is_full(piece):
+                self._store_sealed(number, piece)
+            else:
+                db.execute("INSERT INTO fresh VALUES (?, ?, ?, ?)", (number, piece.first, piece.last, _pack(piece)))
+        for row in transaction.logs:
+            db.execute(
+                "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "seq = excluded.seq, head = excluded.head, wall = excluded.wall, counter = excluded.counter",
+                (row.number, _hex(row.replica), row.name, *row.head, row.stamp.wall, row.stamp.counter,
+                 row.parent, row.after, row.first_hash, row.rival_hash),
+            )  # fmt: skip
+        if transaction.streams:
+            db.executemany("INSERT OR IGNORE INTO stream VALUES (?, ?, ?)", transaction.streams)
+        for (name, schema), events in transaction.types.items():
+            db.execute(
+                "INSERT INTO type VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events",
+                (name, schema, events),
+            )
+        identity = transaction.identity
+        if identity is not None:
+            db.execute(
+                "INSERT OR REPLACE INTO identity VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+                (FORMAT, identity.store, _hex(identity.replica), identity.name, _pack(identity.openings),
+                 identity.clean, _hex(identity.succeeds)),
+            )  # fmt: skip
+
+    def _synchronous(self, level: str) -> None:
+        if level != self._level:
+            self._db.execute(f"PRAGMA synchronous={level}")
+            self._level = level
+
+    def _store_sealed(self, number: int, piece: Slice) -> None:
+        self._db.execute(
+            "UPDATE block SET sealed = ? WHERE number = ? AND first = ?",
+            (self._compress(_pack(piece)), number, piece.first),
+        )
+
+    def block(self, number: int, seq: int) -> Block | None:
+        row = self._db.execute(
+            "SELECT first, parent, stamp, named, sealed FROM block WHERE number = ? AND first <= ? "
+            "ORDER BY first DESC LIMIT 1",
+            (number, seq),
+        ).fetchone()
+        if row is None:
+            return None
+        first, parent, stamp, named, sealed = row
+        if sealed is not None:
+            slices = [_unpack_slice(self._decompress(sealed))]
+        else:
+            fresh = self._db.execute(
+                "SELECT slice FROM fresh WHERE number = ? AND first = ? ORDER BY last", (number, first)
+            )
+            slices = [_unpack_slice(data) for (data,) in fresh]
+        if not slices or slices[-1].last < seq:
+            return None
+        when = _unpack_stamp(stamp)
+        observed = tuple(Observed(*item) for item in _unpack_named(named))
+        return Block(BlockStart(number, first, parent, Stamp(*when) if when else None, observed), slices)
+
+    def blocks_of(self, stream: str) -> list[tuple[int, int]]:
+        return self._db.execute(
+            "SELECT number, first FROM stream WHERE stream = ? ORDER BY number, first", (stream,)
+        ).fetchall()
+
+    def unsealed(self) -> list[tuple[int, int]]:
+        return self._db.execute(
+            "SELECT number, first FROM block WHERE sealed IS NULL AND EXISTS (SELECT 1 FROM block AS later "
+            "WHERE later.number = block.number AND later.first > block.first) LIMIT 16"
+        ).fetchall()
+
+    def seal(self, number: int, first: int) -> None:
+        block = self.block(number, first)
+        if block is None:
+            return
+        self._synchronous("NORMAL")
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._store_sealed(number, join(block.slices))
+            self._db.execute("DELETE FROM fresh WHERE number = ? AND first = ?", (number, first))
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        """The connection belongs to its thread, which closes it."""
+
+
+def _is_full(piece: Slice) -> bool:
+    return piece.last - piece.after >= BLOCK_EVENTS or len(piece.columns[-1]) >= BLOCK_PAYLOAD
+
+
+class _Result:
+    """What a call on the SQLite thread returned, in the shape of a cursor with one row."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def fetchall(self) -> list[Any]:
+        return [self._value]
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that can be handed a function where it takes SQL.
+
+    aiosqlite offers one hop a statement. Its public `execute_fetchall` calls `execute` and `fetchall` in one
+    hop, and the class of the connection is the caller's to choose: so this one lets `execute` run a whole
+    transaction there.
+    """
+
+    def execute(self, sql: Any, parameters: Any = (), /) -> Any:
+        return _Result(sql(self)) if callable(sql) else super().execute(sql, parameters)
+
+
+class SqliteThread:
+    """A log on the thread of an aiosqlite connection."""
+
+    log_type = SqliteLog
+
+    def __init__(self, path: str, *, full: bool = True) -> None:
+        self.path, self.full = path, full
+        self._db: aiosqlite.Connection | None = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[SqliteThread]:
+        """Open the file, and close it at the end whatever happens."""
+        await self.connect()
+        try:
+            yield self
+        finally:
+            await self.disconnect()
+
+    async def connect(self) -> None:
+        self._db = await aiosqlite.connect(self.path, factory=_Connection, isolation_level=None)
+        try:
+            self._log: SqliteLog = await self._run(lambda db: self.log_type(db, full=self.full))
+        except BaseException:
+            await self.disconnect()
+            raise
+
+    async def disconnect(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            await db.close()
+
+    async def run(self, call: Callable[[SqliteLog], T]) -> T:
+        """Call something with the log, on its thread, in one hop."""
+        return await self._run(lambda _: call(self._log))
+
+    async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        assert self._db is not None
+        execute: Any = self._db.execute_fetchall
+        rows: list[T] = await execute(call)
+        return rows[0]

@@ -1,0 +1,112 @@
+"""What replicas say to each other, and how it looks on the wire: one message a frame, msgpack.
+
+| tag | message | meaning                                                                             |
+|-----|---------|-------------------------------------------------------------------------------------|
+| 0   | Hello   | who I am, and how far in the future I accept stamps                                   |
+| 1   | Have    | the heads of all logs that I hold; `reply` asks for yours                             |
+| 2   | Batch   | commits: slices that, with what you said you have, are causally closed                |
+| 3   | Ack     | batch `number` is durable here; a digest of all my heads now                          |
+| 4   | Digest  | a digest of all my heads now; said every 2 s                                          |
+| 5   | Bye     | the session ends, and why                                                             |
+
+Every message is an array that begins with its tag. Unknown tags and extra elements end the session: a later
+format says so in its Hello.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Annotated
+
+import msgspec
+
+from replica.block import HASH, Head, Slice
+from sync.errors import RemoteProtocolError
+
+FORMAT = 0
+MAX_FRAME = 1 << 20
+"""Bytes. A commit has at most 256 KiB of payload, a block at most twice that; the rest is room for names."""
+
+Bits64 = Annotated[int, msgspec.Meta(ge=0)]
+Hash = Annotated[bytes, msgspec.Meta(min_length=HASH, max_length=HASH)]
+Words = Annotated[str, msgspec.Meta(max_length=512)]
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of messages."""
+
+
+class Hello(_Message, frozen=True, tag=0):
+    format: int
+    store: Words
+    replica: Bits64
+    name: Words
+    nonce: bytes
+    """Chosen anew by each process: tells a copy of a replica from the replica itself."""
+    horizon: int
+    """Wall ms: no commit stamped later may be sent here."""
+
+
+class Have(_Message, frozen=True, tag=1):
+    number: Bits64
+    """Counts the Haves of this side. Batches say which they answer."""
+    heads: list[tuple[Bits64, Bits64, Hash]]
+    reply: bool
+
+
+class Batch(_Message, frozen=True, tag=2):
+    number: Bits64
+    answers: Bits64
+    """The number of the latest Have that the sender had received."""
+    slices: list[Slice]
+
+
+class Ack(_Message, frozen=True, tag=3):
+    number: Bits64
+    digest: bytes
+    horizon: int
+
+
+class Digest(_Message, frozen=True, tag=4):
+    digest: bytes
+    horizon: int
+
+
+class Bye(_Message, frozen=True, tag=5):
+    kind: Words
+    text: Words
+
+
+Message = Hello | Have | Batch | Ack | Digest | Bye
+
+encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Message).decode
+
+
+def decode(frame: bytes) -> Message:
+    """The message in a frame; RemoteProtocolError where there is none."""
+    if len(frame) > MAX_FRAME:
+        raise RemoteProtocolError("too-large", f"a frame of {len(frame)} bytes; the limit is {MAX_FRAME}")
+    try:
+        message: Message = _decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RemoteProtocolError("unreadable", f"a frame that is no message: {error}") from error
+    return message
+
+
+Heads = dict[int, tuple[Head, ...]]
+"""By replica: the heads of its logs (one, unless two histories were written under its id)."""
+
+
+def digest_of(heads: Heads) -> bytes:
+    """16 bytes that name a set of heads."""
+    rows = sorted((replica, *head) for replica, own in heads.items() for head in own)
+    return blake2b(encode(rows), digest_size=16).digest()
+
+
+def heads_of(rows: Iterable[tuple[int, int, bytes]]) -> Heads:
+    heads: Heads = {}
+    for replica, seq, hash_ in rows:
+        heads[replica] = (*heads.get(replica, ()), Head(seq, hash_))
+    return heads

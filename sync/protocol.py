@@ -1,0 +1,357 @@
+"""The conversation of two replicas: messages in, messages and effects out. No sockets, no tasks, no time.
+
+Rule 1. Both say Hello, then what they Have; each sends what the other lacks, cut by stamp, in bounded
+        batches. After that, what becomes durable here is pushed as it does, once a link. Relays forward.
+Rule 2. A batch is taken whole or not at all, and acknowledged when it is durable. At most WINDOW batches are
+        under way: a slow peer slows its own session, and nothing is queued for it (what it lacks is read from
+        the log when it has room).
+Rule 3. A duplicate is ignored. A gap is answered with one's own Have, and the sender goes on from there. Gaps
+        in batches that were sent before that Have arrived say nothing new. MAX_GAPS in a row without one
+        batch that fits are a peer that does not listen.
+Rule 4. Every tick each side says a digest of its heads, and acknowledgements carry it too. Where it differs
+        though nothing is under way, a Have asks for an exchange. So a lost last message delays, never stalls.
+Rule 5. Each side says how far in the future it accepts stamps. The other one stops there: what is stamped
+        later waits, and is counted.
+Rule 6. What a peer claims is checked before it is believed. A false claim ends the session with one typed
+        error, in words on both sides. A peer's progress is never remembered beyond the session.
+Rule 7. A peer that goes by my id, or knows more of my log than I do, shows that my id is in use elsewhere:
+        I go on under a new one.
+
+Theory of operation. `theirs` is what the peer is known to have, or will have when what was sent arrives.
+`compare(mine, theirs)` is what to send. Everything else is about when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from replica.arrange import Gap
+from replica.block import Head, Slice
+from replica.ingest import Ingested
+from replica.outgoing import Want
+from sync.compare import compare
+from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from sync.message import (
+    FORMAT,
+    MAX_FRAME,
+    Ack,
+    Batch,
+    Bye,
+    Digest,
+    Have,
+    Heads,
+    Hello,
+    Message,
+    decode,
+    digest_of,
+    encode,
+    heads_of,
+)
+
+WINDOW = 8
+"""Batches under way: enough to keep a link busy while the other side writes to its disk."""
+BATCH = 256 * 1024
+"""Bytes of columns in a batch, about: small enough that batches of several sessions take turns."""
+MAX_GAPS = 10
+PATIENCE = 2
+"""Ticks that a batch may stay unacknowledged before it counts as lost."""
+
+
+class Send(NamedTuple):
+    """Put this frame on the link."""
+
+    frame: bytes
+
+
+class Ingest(NamedTuple):
+    """Take these commits, durably; then call `ingested`. Take no other frame before."""
+
+    number: int
+    slices: list[Slice]
+    horizon: int
+
+
+class Fetch(NamedTuple):
+    """Read what the peer lacks, in the order of stamps up to `horizon`; then call `fetched`."""
+
+    wants: list[Want]
+    horizon: int
+    budget: int
+
+
+class Doubt(NamedTuple):
+    """The own id is in use elsewhere: go on under a new one."""
+
+    why: str
+
+
+class Close(NamedTuple):
+    """End the link. `error` is None where the peer left in good order."""
+
+    error: ProtocolError | None
+
+
+Effect = Send | Ingest | Fetch | Doubt | Close
+
+
+class Session:
+    """One side of one conversation.
+
+    Call `start` first; then `receive` for each frame, `ingested` and `fetched` after the effects of that
+    name, `published` whenever something became durable, `tick` every 2 s. Each returns what to do, in order.
+    After a Close effect nothing may be called but `close`.
+    """
+
+    def __init__(self, hello: Hello, heads: Heads) -> None:
+        self.hello = hello
+        self.mine = heads
+        self.horizon = hello.horizon
+        self.peer: Hello | None = None
+        self.theirs: Heads | None = None
+        self.their_horizon = 0
+        self.beyond = 0
+        """Events that wait because the peer does not accept their stamps yet."""
+        self.in_sync = False
+        """The peer's last digest was of the heads held here."""
+        self.closed = False
+        self._out: list[Effect] = []
+        self._sent = 0
+        self._under_way: dict[int, int] = {}
+        """Batch number -> ticks since it was sent."""
+        self._fetching = False
+        self._behind = True
+        """The peer may lack something that is not under way."""
+        self._haves = 0
+        self._answering = 0
+        self._gaps = 0
+        self._current = True
+        """The batch at hand was sent after the peer had received our latest Have."""
+
+    # --- inputs ---
+
+    def start(self) -> list[Effect]:
+        """The first thing to say."""
+        self._say(self.hello)
+        return self._effects()
+
+    def receive(self, frame: bytes) -> list[Effect]:
+        """One frame from the peer."""
+        if self.closed:
+            raise LocalProtocolError("closed", "a frame was given to a session that has ended")
+        try:
+            self._receive(decode(frame))
+        except ProtocolError as error:
+            self._fail(error)
+        return self._effects()
+
+    def ingested(self, number: int, result: Ingested | Gap | Exception) -> list[Effect]:
+        """What became of the batch of an Ingest effect. `published` is called for what it brought."""
+        if self.closed:
+            return []
+        if isinstance(result, Exception):
+            self._fail(RemoteProtocolError("invalid-batch", str(result)))
+        elif isinstance(result, Gap):
+            self._gap(result)
+        else:
+            self._gaps = 0
+            self._say(Ack(number, digest_of(self.mine), self.horizon))
+            self._pump()
+        return self._effects()
+
+    def fetched(self, slices: list[Slice], *, more: bool, beyond: int) -> list[Effect]:
+        """What a Fetch effect has found; `more` says that the budget ended it."""
+        if self.closed:
+            return []
+        self._fetching = False
+        self.beyond = beyond
+        self._behind = more or self._behind
+        if slices:
+            self._send_batch(slices)
+        self._pump()
+        return self._effects()
+
+    def published(self, slices: Iterable[Slice], heads: Heads, newest: int) -> list[Effect]:
+        """Commits have become durable here, stamped up to `newest` (wall ms); `heads` are all heads now."""
+        self.mine = heads
+        if self.closed or self.theirs is None:
+            return []
+        news = [s for s in slices if Head(s.last, s.head) not in self.theirs.get(s.replica, ())]
+        if news:
+            if not self._push(news, newest):
+                self._behind = True
+                self._pump()
+        return self._effects()
+
+    def tick(self, horizon: int) -> list[Effect]:
+        """About 2 s have passed; stamps up to `horizon` (wall ms) are accepted now."""
+        self.horizon = max(self.horizon, horizon)
+        if self.closed or self.peer is None:
+            return []
+        self._under_way = {number: age + 1 for number, age in self._under_way.items()}
+        if any(age > PATIENCE for age in self._under_way.values()):
+            self._under_way.clear()
+            self._say_have(reply=True)
+        self._say(Digest(digest_of(self.mine), self.horizon))
+        self._pump()
+        return self._effects()
+
+    def close(self, error: LocalProtocolError | None = None) -> list[Effect]:
+        """Leave, saying why."""
+        if not self.closed:
+            self._say(Bye(error.kind if error else "", error.text[:500] if error else ""))
+            self.closed = True
+            self._out.append(Close(error))
+        return self._effects()
+
+    # --- messages ---
+
+    def _receive(self, message: Message) -> None:
+        if isinstance(message, Bye):
+            self.closed = True
+            self._out.append(Close(LocalProtocolError(message.kind, message.text) if message.kind else None))
+        elif self.peer is None:
+            if not isinstance(message, Hello):
+                raise RemoteProtocolError("order", f"{type(message).__name__} came before Hello")
+            self._hello(message)
+        elif isinstance(message, Have):
+            self._have(message)
+        elif self.theirs is None:
+            raise RemoteProtocolError("order", f"{type(message).__name__} came before Have")
+        elif isinstance(message, Batch):
+            self._batch(message)
+        elif isinstance(message, Ack):
+            self._under_way.pop(message.number, None)
+            self._hear(message.digest, message.horizon)
+        elif isinstance(message, Digest):
+            self._hear(message.digest, message.horizon)
+            if not self.in_sync and not self._under_way and not self._fetching:
+                self._say_have(reply=True)
+        else:
+            raise RemoteProtocolError("order", "Hello was said twice")
+
+    def _hello(self, hello: Hello) -> None:
+        if hello.format != FORMAT:
+            raise RemoteProtocolError("format", f"the peer speaks format {hello.format}, and this is {FORMAT}")
+        if hello.store != self.hello.store:
+            raise RemoteProtocolError(
+                "store", f"the peer holds the store {hello.store!r}, and this is {self.hello.store!r}"
+            )
+        if hello.replica == self.hello.replica:
+            if hello.nonce == self.hello.nonce:
+                raise LocalProtocolError("self", "this replica was connected to itself")
+            self._out.append(Doubt(f"{hello.name} goes by the same id: its file is a copy of this one"))
+        self.peer, self.their_horizon = hello, hello.horizon
+        self._say_have(reply=False)
+
+    def _have(self, have: Have) -> None:
+        self._answering = have.number
+        self.theirs = heads_of(have.heads)
+        own = self.mine.get(self.hello.replica, ())
+        for head in self.theirs.get(self.hello.replica, ()):
+            if head.seq > max((mine.seq for mine in own), default=0):
+                self._out.append(Doubt(f"a peer holds {head.seq} events of this id, and here are fewer"))
+        self._under_way.clear()
+        if have.reply:
+            self._say_have(reply=False)
+        self._behind = True
+        self._pump()
+
+    def _batch(self, batch: Batch) -> None:
+        assert self.theirs is not None
+        if not batch.slices:
+            raise RemoteProtocolError("empty", "a batch without commits")
+        for piece in batch.slices:
+            self._note(piece)
+        self._current = batch.answers >= self._haves
+        self._out.append(Ingest(batch.number, batch.slices, self.horizon))
+
+    def _gap(self, gap: Gap) -> None:
+        if not self._current:
+            return
+        self._gaps += 1
+        if self._gaps >= MAX_GAPS:
+            text = f"{MAX_GAPS} batches in a row stood on commits that are not held here"
+            self._fail(RemoteProtocolError("gaps", text))
+            return
+        self._say_have(reply=True, without=gap.replica if gap.foreign else None)
+
+    def _hear(self, digest: bytes, horizon: int) -> None:
+        if horizon > self.their_horizon:
+            self.their_horizon = horizon
+            self._behind = self._behind or self.beyond > 0
+        self.in_sync = digest == digest_of(self.mine)
+        self._pump()
+
+    # --- saying ---
+
+    def _say(self, message: Message) -> None:
+        frame = encode(message)
+        if len(frame) > MAX_FRAME:
+            text = f"a {type(message).__name__} of {len(frame)} bytes is over the limit of {MAX_FRAME}"
+            raise LocalProtocolError("too-large", text)
+        self._out.append(Send(frame))
+
+    def _say_have(self, *, reply: bool, without: int | None = None) -> None:
+        """Say which heads are held. Leaving out a replica asks for its whole history."""
+        self._haves += 1
+        rows = [(r, *head) for r, heads in sorted(self.mine.items()) if r != without for head in heads]
+        self._say(Have(self._haves, rows, reply))
+
+    def _push(self, slices: list[Slice], newest: int) -> bool:
+        """Send what has just become durable, if the peer has all that is below it and room for it."""
+        assert self.theirs is not None
+        if self._fetching or self._behind or len(self._under_way) >= WINDOW:
+            return False
+        if sum(piece.size for piece in slices) > BATCH or self.their_horizon < newest:
+            return False
+        ends: dict[int, Head] = {}
+        for piece in slices:
+            base = Head(piece.after, piece.base)
+            known = self.theirs.get(piece.replica, ())
+            if ends.get(piece.replica) != base and base not in known and (piece.after or known):
+                return False
+            ends[piece.replica] = Head(piece.last, piece.head)
+        self._send_batch(slices)
+        return True
+
+    def _send_batch(self, slices: list[Slice]) -> None:
+        self._sent += 1
+        self._say(Batch(self._sent, self._answering, slices))
+        self._under_way[self._sent] = 0
+        for piece in slices:
+            self._note(piece)
+
+    def _note(self, piece: Slice) -> None:
+        """The peer has this slice, or will have it."""
+        assert self.theirs is not None
+        end = Head(piece.last, piece.head)
+        heads = self.theirs.get(piece.replica, ())
+        if end not in heads:
+            kept = tuple(head for head in heads if head != (piece.after, piece.base))
+            self.theirs[piece.replica] = (*kept, end)
+
+    def _pump(self) -> None:
+        """Ask for what the peer lacks, if there is room for it."""
+        if self.closed or self.theirs is None or self._fetching or not self._behind:
+            return
+        if len(self._under_way) >= WINDOW:
+            return
+        self._behind = False
+        wants = compare(self.mine, self.theirs)
+        if wants:
+            self._fetching = True
+            self._out.append(Fetch(wants, self.their_horizon, BATCH))
+        else:
+            self.beyond = 0
+
+    def _fail(self, error: ProtocolError) -> None:
+        """Say what was wrong, and end."""
+        if not self.closed:
+            self._out.append(Send(encode(Bye(error.kind, error.text[:500]))))
+            self.closed = True
+            self._out.append(Close(error))
+
+    def _effects(self) -> list[Effect]:
+        effects, self._out = self._out, []
+        return effects
