@@ -2,7 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := PIP_CONSTRAINT=constraints.txt $(PY) -m pip install --quiet --disable-pip-version-check
-SOURCES := merge replica sync demo tests bench
+SOURCES := merge replica sync demo tests $(wildcard bench)
 
 help:
 	@echo "make demo    three replicas part, write on, and meet again"
