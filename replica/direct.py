@@ -69,6 +69,8 @@ class DirectReplica:
             identity = contents.identity or Identity(store, random.getrandbits(64), name, ())
         self.log = log
         self.core = Core(store, aggregates, contents, identity, random)
+        self.listeners: list[Callable[[Settled], None]] = []
+        """Called with whatever has become durable."""
 
     def _step(self, step: Callable[[], T]) -> T:
         while True:
@@ -108,7 +110,16 @@ class DirectReplica:
             except BaseException:
                 self.core.drop()
                 raise
-        return self.core.settle()
+        settled = self.core.settle()
+        if settled.commits or settled.changed:
+            for hear in tuple(self.listeners):
+                hear(settled)
+        return settled
+
+    def succeed(self) -> None:
+        """Go on under a new id, because this one is in use elsewhere."""
+        self.core.succeed()
+        self.flush()
 
     def present(self, stream: str) -> Any:
         """The present of a stream at what is durable."""

@@ -1,5 +1,8 @@
 """Questions to a log, answered from whole blocks: boundaries, open ends, slices, streams.
 
+Answers are of one moment, that of the rows in hand. The log may be a transaction ahead of them (durable, and
+not announced yet): what lies beyond the head of a row is not there for its reader.
+
 Each costs a bounded number of blocks, and nothing here writes. The functions block; the replica calls them
 on the thread of its log, one hop for all that it needs at once.
 
@@ -90,12 +93,13 @@ class Reader:
 
     def _joined(self, row: LogRow, seq: int) -> tuple[BlockStart, Slice]:
         block = self.log.block(row.number, seq)
-        if block is None or not block.slices:
+        slices = [piece for piece in block.slices if piece.last <= row.head.seq] if block else []
+        if block is None or not slices:
             raise DamagedLog(
                 f"event {seq} of log {row.number} is not in the file, though its index says so. Other logs are "
                 "whole: restore the file from a copy, or begin a new one and let the peers fill it."
             )
-        return block.start, join(block.slices)
+        return block.start, join(slices)
 
     def open(self, row: LogRow, seq: int) -> Opened:
         """The block of a log in which event `seq` lies."""
@@ -200,7 +204,7 @@ class Reader:
         folded = {segment.number: segment for lineage in self.lineages.values() for segment in lineage.folded}
         for number, first in self.log.blocks_of(stream):
             segment = folded.get(number)
-            if segment is None:
+            if segment is None or first > rows[number].head.seq:
                 continue
             opened = self.open(rows[number], max(first, segment.after + 1))
             context = opened.before.context

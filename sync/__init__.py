@@ -1,1 +1,28 @@
-"""Placeholder."""
+"""Conversation: how replicas meet.
+
+Read in this order: `message`, `compare`, `protocol` (the conversation, without a network), then
+`conversation`, `websocket`, `memory`, `node` (what pumps it), and `gate` (how to make it fail).
+"""
+
+from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from sync.gate import Gate, Gates
+from sync.link import Link, LinkStatus
+from sync.memory import linked
+from sync.node import Node, NodeStatus
+from sync.websocket import Server, connect, serve
+
+__all__ = [
+    "Gate",
+    "Gates",
+    "Link",
+    "LinkStatus",
+    "LocalProtocolError",
+    "Node",
+    "NodeStatus",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "Server",
+    "connect",
+    "linked",
+    "serve",
+]

@@ -10,6 +10,8 @@ Rule 3. A duplicate is ignored. A gap is answered with one's own Have, and the s
         batch that fits are a peer that does not listen.
 Rule 4. Every tick each side says a digest of its heads, and acknowledgements carry it too. Where it differs
         though nothing is under way, a Have asks for an exchange. So a lost last message delays, never stalls.
+        A frame may be lost, doubled or overtaken, the first ones too: what comes before its Hello or Have is
+        set aside, and asked for again. (The shell ends a conversation that never begins.)
 Rule 5. Each side says how far in the future it accepts stamps. The other one stops there: what is stamped
         later waits, and is counted.
 Rule 6. What a peer claims is checked before it is believed. A false claim ends the session with one typed
@@ -142,7 +144,7 @@ class Session:
         try:
             self._receive(decode(frame))
         except ProtocolError as error:
-            self._fail(error)
+            self._end(error)
         return self._effects()
 
     def ingested(self, number: int, result: Ingested | Gap | Exception) -> list[Effect]:
@@ -150,7 +152,7 @@ class Session:
         if self.closed:
             return []
         if isinstance(result, Exception):
-            self._fail(RemoteProtocolError("invalid-batch", str(result)))
+            self._end(RemoteProtocolError("invalid-batch", str(result)))
         elif isinstance(result, Gap):
             self._gap(result)
         else:
@@ -186,8 +188,13 @@ class Session:
     def tick(self, horizon: int) -> list[Effect]:
         """About 2 s have passed; stamps up to `horizon` (wall ms) are accepted now."""
         self.horizon = max(self.horizon, horizon)
-        if self.closed or self.peer is None:
+        if self.closed:
             return []
+        if self.peer is None:
+            self._say(self.hello)
+            return self._effects()
+        if self.theirs is None:
+            self._say_have(reply=True)
         self._under_way = {number: age + 1 for number, age in self._under_way.items()}
         if any(age > PATIENCE for age in self._under_way.values()):
             self._under_way.clear()
@@ -196,12 +203,17 @@ class Session:
         self._pump()
         return self._effects()
 
-    def close(self, error: LocalProtocolError | None = None) -> list[Effect]:
-        """Leave, saying why."""
-        if not self.closed:
-            self._say(Bye(error.kind if error else "", error.text[:500] if error else ""))
-            self.closed = True
-            self._out.append(Close(error))
+    def resume(self) -> list[Effect]:
+        """The link was interrupted and is back: compare at once, rather than at the next tick."""
+        if self.closed or self.peer is None:
+            return self.tick(self.horizon)
+        self._under_way.clear()
+        self._say_have(reply=True)
+        return self._effects()
+
+    def close(self, error: ProtocolError | None = None) -> list[Effect]:
+        """Leave, saying why. Harmless where the session has ended."""
+        self._end(error)
         return self._effects()
 
     # --- messages ---
@@ -210,27 +222,29 @@ class Session:
         if isinstance(message, Bye):
             self.closed = True
             self._out.append(Close(LocalProtocolError(message.kind, message.text) if message.kind else None))
-        elif self.peer is None:
-            if not isinstance(message, Hello):
-                raise RemoteProtocolError("order", f"{type(message).__name__} came before Hello")
+        elif isinstance(message, Hello):
             self._hello(message)
+        elif self.peer is None:
+            return
         elif isinstance(message, Have):
             self._have(message)
         elif self.theirs is None:
-            raise RemoteProtocolError("order", f"{type(message).__name__} came before Have")
+            return
         elif isinstance(message, Batch):
             self._batch(message)
         elif isinstance(message, Ack):
             self._under_way.pop(message.number, None)
             self._hear(message.digest, message.horizon)
-        elif isinstance(message, Digest):
+        else:
             self._hear(message.digest, message.horizon)
             if not self.in_sync and not self._under_way and not self._fetching:
                 self._say_have(reply=True)
-        else:
-            raise RemoteProtocolError("order", "Hello was said twice")
 
     def _hello(self, hello: Hello) -> None:
+        if self.peer is not None:
+            if (hello.replica, hello.nonce) != (self.peer.replica, self.peer.nonce):
+                raise RemoteProtocolError("order", "a second Hello introduces somebody else")
+            return
         if hello.format != FORMAT:
             raise RemoteProtocolError("format", f"the peer speaks format {hello.format}, and this is {FORMAT}")
         if hello.store != self.hello.store:
@@ -272,7 +286,7 @@ class Session:
         self._gaps += 1
         if self._gaps >= MAX_GAPS:
             text = f"{MAX_GAPS} batches in a row stood on commits that are not held here"
-            self._fail(RemoteProtocolError("gaps", text))
+            self._end(RemoteProtocolError("gaps", text))
             return
         self._say_have(reply=True, without=gap.replica if gap.foreign else None)
 
@@ -289,8 +303,9 @@ class Session:
         frame = encode(message)
         if len(frame) > MAX_FRAME:
             text = f"a {type(message).__name__} of {len(frame)} bytes is over the limit of {MAX_FRAME}"
-            raise LocalProtocolError("too-large", text)
-        self._out.append(Send(frame))
+            self._end(LocalProtocolError("too-large", text))
+        elif not self.closed:
+            self._out.append(Send(frame))
 
     def _say_have(self, *, reply: bool, without: int | None = None) -> None:
         """Say which heads are held. Leaving out a replica asks for its whole history."""
@@ -345,11 +360,11 @@ class Session:
         else:
             self.beyond = 0
 
-    def _fail(self, error: ProtocolError) -> None:
-        """Say what was wrong, and end."""
+    def _end(self, error: ProtocolError | None) -> None:
+        """Say why, and end."""
         if not self.closed:
-            self._out.append(Send(encode(Bye(error.kind, error.text[:500]))))
             self.closed = True
+            self._out.append(Send(encode(Bye(error.kind, error.text[:500]) if error else Bye("", ""))))
             self._out.append(Close(error))
 
     def _effects(self) -> list[Effect]:

@@ -7,8 +7,10 @@ import copy
 import pytest
 
 from replica.arrange import Gap
+from replica.block import GENESIS, Head
 from replica.errors import InvalidBatch, InvalidEvent, Refused, UnknownStream
 from replica.event import Event
+from replica.outgoing import Want, collect
 from tests.shop import HOME, AddItem, AddTwice, Count, GiveTitle, ItemAdded, RemoveItem, ShoppingList, Write, direct
 
 
@@ -184,3 +186,16 @@ def test_a_batch_with_a_flipped_byte_is_refused_whole():
                 bob.ingest([forged])
             assert bob.flush().commits == []
     assert bob.heads == []
+
+
+def test_a_reader_sees_nothing_beyond_the_heads_that_it_was_made_with():
+    """The file may be a transaction ahead of what is announced; a batch read meanwhile ends at the old head."""
+    alice = direct("alice")
+    alice.execute(HOME, AddItem("milk"), 1)
+    alice.flush()
+    reader = alice.reader()
+    alice.execute(HOME, AddItem("eggs"), 2)
+    alice.flush()
+    want = Want(alice.core.me, Head(2, b""), (Head(0, GENESIS),))
+    (piece,) = collect(reader, [want], horizon=10, budget=1 << 20).slices
+    assert piece.last == 2

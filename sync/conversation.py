@@ -1,0 +1,179 @@
+"""One session over one channel: the tasks that pump the sans-I/O `Session`.
+
+- The reader takes a frame, and takes no other before what it asks for is durable: a peer that sends faster
+  than this disk writes waits, and so does one that sends without reading.
+- The writer sends what the session has to say, and reads from the log what the peer lacks, in that order: a
+  peer that reads slowly makes its own session wait, and nothing is piled up for it.
+- The ticker says every 2 s where this replica stands, and ends a conversation that never began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from functools import partial
+
+from replica.arrange import Gap
+from replica.core import Settled
+from replica.errors import AnabranchError, Closed
+from replica.ingest import Ingested
+from replica.outgoing import collect
+from replica.replica import Replica
+from sync import standing
+from sync.channel import Channel, ChannelClosed
+from sync.errors import ProtocolError, RemoteProtocolError
+from sync.gate import Gates, gated
+from sync.link import Link
+from sync.protocol import Close, Doubt, Effect, Fetch, Ingest, Send, Session
+
+NONCE = secrets.token_bytes(8)
+"""Tells this process from a copy of its replica in another one."""
+TICK = 2.0
+HANDSHAKE = 5.0
+"""Seconds that a peer has to say who it is and what it holds."""
+FAREWELL = 1.0
+"""Seconds that the last words may take."""
+OUTBOX = 64
+"""Frames that may wait to be sent before no more are read: a session has at most a window of batches, and a
+few short messages, under way."""
+
+
+class Conversation:
+    """One side of a session. Use `converse`."""
+
+    def __init__(self, replica: Replica, channel: Channel, handshake: float) -> None:
+        self._replica, self._channel, self._handshake = replica, channel, handshake
+        core = replica.core
+        hello = standing.hello(core, NONCE, replica.now())
+        self.session = Session(hello, standing.heads(core))
+        self.error: ProtocolError | None = None
+        self._outbox: deque[bytes | Fetch] = deque()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def run(self) -> None:
+        """Talk until the session or the channel ends. `error` then says why, if there was a fault."""
+        stop = self._replica.listen(self._hear)
+        self._say(self.session.start())
+        reader, writer = asyncio.create_task(self._read()), asyncio.create_task(self._write())
+        ticker = asyncio.create_task(self._tick())
+        tasks = (reader, writer, ticker)
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                self._end(task)
+        finally:
+            stop()
+            self._say(self.session.close())
+            reader.cancel()
+            ticker.cancel()
+            await asyncio.wait((writer,), timeout=FAREWELL)
+            writer.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._channel.close()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """Why did a task end? A closed channel or replica ends the conversation; anything else is a bug."""
+        try:
+            task.result()
+        except ChannelClosed as closed:
+            self.error = self.error or closed.error
+        except Closed:
+            pass
+
+    async def _read(self) -> None:
+        while not self.session.closed:
+            await self._carry_out(self.session.receive(await self._channel.receive()))
+            while len(self._outbox) > OUTBOX:
+                self._room.clear()
+                await self._room.wait()
+
+    async def _write(self) -> None:
+        while True:
+            while not self._outbox:
+                if self.session.closed:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+            item = self._outbox.popleft()
+            if isinstance(item, Fetch):
+                wants, horizon, budget = item
+                found = await self._replica.read(partial(collect, wants=wants, horizon=horizon, budget=budget))
+                self._say(self.session.fetched(found.slices, more=found.more, beyond=found.beyond))
+            else:
+                await self._channel.send(item)
+            if len(self._outbox) <= OUTBOX:
+                self._room.set()
+
+    async def _tick(self) -> None:
+        begun = asyncio.get_running_loop().time()
+        pause = min(TICK, self._handshake)
+        while not self.session.closed:
+            await asyncio.sleep(pause)
+            late = asyncio.get_running_loop().time() - begun >= self._handshake
+            if late and self.session.theirs is None:
+                text = f"the peer did not say within {self._handshake:g} s what it holds"
+                self._say(self.session.close(RemoteProtocolError("silent", text)))
+            elif len(self._outbox) <= OUTBOX:
+                self._say(self.session.tick(standing.horizon(self._replica.core, self._replica.now())))
+            pause = TICK
+
+    def _hear(self, settled: Settled) -> None:
+        """Something has become durable here."""
+        if settled.slices:
+            newest = max(commit.stamp.wall for commit in settled.commits)
+            self._say(self.session.published(settled.slices, standing.heads(self._replica.core), newest))
+
+    def resume(self) -> None:
+        """The link was interrupted and is back."""
+        self._say(self.session.resume())
+
+    async def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Ingest):
+                self._say(self.session.ingested(effect.number, await self._ingest(effect)))
+            elif isinstance(effect, Doubt):
+                if self._replica.core.me == self.session.hello.replica:
+                    await self._replica.succeed()
+            else:
+                self._say([effect])
+
+    async def _ingest(self, effect: Ingest) -> Ingested | Gap | Exception:
+        try:
+            return await self._replica.ingest(effect.slices, effect.horizon)
+        except Closed:
+            raise
+        except AnabranchError as error:
+            return error
+
+    def _say(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                self._outbox.append(effect.frame)
+            elif isinstance(effect, Fetch):
+                self._outbox.append(effect)
+            elif isinstance(effect, Close):
+                self.error = self.error or effect.error
+            else:
+                raise AssertionError(
+                    f"{type(effect).__name__} comes from a frame, and is carried out by the reader"
+                )
+        self._wake.set()
+
+
+async def converse(
+    replica: Replica, channel: Channel, link: Link, gates: Gates | None = None, handshake: float = HANDSHAKE
+) -> None:
+    """Hold one session over `channel`; `link` shows how it goes, and keeps the fault that ended it."""
+    async with gated(channel, gates) as behind:
+        conversation = Conversation(replica, behind, handshake)
+        link.session = conversation.session
+        link.sessions += 1
+        stop = gates.on_heal(conversation.resume) if gates is not None else None
+        try:
+            await conversation.run()
+        finally:
+            if stop is not None:
+                stop()
+            link.error = conversation.error

@@ -1,0 +1,88 @@
+"""A node without a loop: a replica stepped by hand, its sessions, and the frames that wait to be carried.
+
+It does what `sync.conversation` does, one frame at a time, with time as an argument. What carries the frames,
+in which order, how often or not at all, is the caller's choice: that is what the property tests choose.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from replica.core import Settled
+from replica.direct import DirectReplica
+from replica.errors import AnabranchError
+from replica.outgoing import collect
+from sync import standing
+from sync.errors import ProtocolError
+from sync.protocol import Close, Doubt, Effect, Fetch, Ingest, Send, Session
+
+
+class DirectNode:
+    """One replica and its conversations, by the name of the link."""
+
+    def __init__(self, replica: DirectReplica, nonce: bytes) -> None:
+        self.replica = replica
+        self.nonce = nonce
+        self.sessions: dict[str, Session] = {}
+        self.outgoing: dict[str, deque[bytes]] = {}
+        self.ended: dict[str, ProtocolError | None] = {}
+        """Links whose session has ended, and why (None: in good order)."""
+        replica.listeners.append(self._publish)
+
+    def connect(self, link: str, now: int) -> None:
+        """Begin a conversation over a link; one that was under way there is forgotten."""
+        self.replica.flush()
+        core = self.replica.core
+        self.sessions[link] = session = Session(standing.hello(core, self.nonce, now), standing.heads(core))
+        self.outgoing[link] = deque()
+        self.ended.pop(link, None)
+        self._do(link, session.start())
+
+    def disconnect(self, link: str) -> None:
+        """The link is gone, without a word."""
+        self.sessions.pop(link, None)
+        self.outgoing.pop(link, None)
+
+    def receive(self, link: str, frame: bytes) -> None:
+        session = self.sessions.get(link)
+        if session is not None and not session.closed:
+            self._do(link, session.receive(frame))
+
+    def tick(self, now: int) -> None:
+        """2 s have passed."""
+        for link, session in self.sessions.items():
+            self._do(link, session.tick(standing.horizon(self.replica.core, now)))
+
+    def resume(self, link: str) -> None:
+        self._do(link, self.sessions[link].resume())
+
+    def _publish(self, settled: Settled) -> None:
+        if not settled.slices:
+            return
+        heads = standing.heads(self.replica.core)
+        newest = max(commit.stamp.wall for commit in settled.commits)
+        for link, session in self.sessions.items():
+            self._do(link, session.published(settled.slices, heads, newest))
+
+    def _do(self, link: str, effects: list[Effect]) -> None:
+        session = self.sessions[link]
+        for effect in effects:
+            match effect:
+                case Send(frame):
+                    self.outgoing[link].append(frame)
+                case Fetch(wants, horizon, budget):
+                    found = collect(self.replica.reader(), wants, horizon, budget)
+                    self._do(link, session.fetched(found.slices, more=found.more, beyond=found.beyond))
+                case Ingest(number, slices, horizon):
+                    try:
+                        result = self.replica.ingest(slices, horizon)
+                        self.replica.flush()
+                    except AnabranchError as error:
+                        self._do(link, session.ingested(number, error))
+                    else:
+                        self._do(link, session.ingested(number, result))
+                case Doubt():
+                    if self.replica.core.me == session.hello.replica:
+                        self.replica.succeed()
+                case Close(error):
+                    self.ended[link] = error
