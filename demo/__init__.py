@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The story: what Anabranch does, shown with its public names alone."""
