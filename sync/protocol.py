@@ -190,11 +190,11 @@ class Session:
         self.horizon = max(self.horizon, horizon)
         if self.closed:
             return []
-        if self.peer is None:
-            self._say(self.hello)
-            return self._effects()
         if self.theirs is None:
-            self._say_have(reply=True)
+            self._say(self.hello)
+            if self.peer is not None:
+                self._say_have(reply=True)
+            return self._effects()
         self._under_way = {number: age + 1 for number, age in self._under_way.items()}
         if any(age > PATIENCE for age in self._under_way.values()):
             self._under_way.clear()
@@ -205,7 +205,7 @@ class Session:
 
     def resume(self) -> list[Effect]:
         """The link was interrupted and is back: compare at once, rather than at the next tick."""
-        if self.closed or self.peer is None:
+        if self.closed or self.theirs is None:
             return self.tick(self.horizon)
         self._under_way.clear()
         self._say_have(reply=True)
