@@ -27,12 +27,13 @@ class MemoryLog:
         return Contents(self._identity, list(self._logs.values()), dict(self._types))
 
     def write(self, transaction: Transaction) -> None:
+        slices = [((number, piece.first), piece) for number, piece in transaction.slices]
         for row in transaction.logs:
             self._logs[row.number] = row
         for start in transaction.starts:
             self._starts.setdefault(start.number, []).append(start)
-        for number, piece in transaction.slices:
-            self._slices.setdefault((number, piece.first), []).append(piece)
+        for key, piece in slices:
+            self._slices.setdefault(key, []).append(piece)
         for stream, number, first in transaction.streams:
             self._streams.setdefault(stream, {})[number, first] = None
         for kind, count in transaction.types.items():
