@@ -63,7 +63,7 @@ class Aggregate(Product):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        stream, events = cls.__dict__.get("stream"), cls.__dict__.get("events")
+        stream, events = getattr(cls, "stream", None), getattr(cls, "events", None)
         if not isinstance(stream, str) or not stream or "/" in stream:
             raise TypeError(f'{cls.__name__} needs `stream = "..."`: the part of its streams before the slash')
         if not isinstance(events, tuple) or not all(

@@ -1,0 +1,444 @@
+"""What is acknowledged is there: through SIGKILL, failing commits, copies, backups, and a second process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from merge.version import Dot
+from replica import Closed, FileInUse, PoisonEvent, Refused, Replica, StoreError, WrongFormat, WrongStore
+from replica.core import Core
+from replica.sqlite import SqliteLog, SqliteThread
+from sync import linked
+from tests.loop import in_loop, until
+from tests.shop import HOME, AddItem, Count, GiveTitle, RemoveItem, ShoppingList
+
+ROUNDS = 20
+ROOT = Path(__file__).parent.parent
+
+
+def opened(path, name="alice", **options):
+    options.setdefault("aggregates", [ShoppingList])
+    return Replica.open(path, store="shop", name=name, **options)
+
+
+async def items_by_dot(replica: Replica) -> dict[Dot, str]:
+    """Every item that was ever added, by the dot of its event, read from the log."""
+    core: Core = replica.core
+
+    def read(reader):
+        return {
+            Dot(commit.replica, commit.first + index): event
+            for commit, _ in reader.stream(HOME)
+            for index, event in enumerate(commit.events)
+        }
+
+    events = await replica.read(read)
+    return {dot: core.types.decode(e.type, e.schema, e.payload).item for dot, e in events.items()}
+
+
+# --- the end of a process ---
+
+
+@in_loop
+async def test_what_was_acknowledged_survives_sigkill_twenty_times(tmp_path):
+    """Killed at random moments under load: each acknowledged event is in the file, and no dot names two."""
+    path = tmp_path / "victim.db"
+    chance = random.Random(20)
+    acknowledged: dict[Dot, str] = {}
+    for turn in range(ROUNDS):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.writer", str(path), f"{turn}", cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        lines = [await process.stdout.readline()]
+        asyncio.get_running_loop().call_later(chance.random() * 0.12, process.send_signal, signal.SIGKILL)
+        lines += (await process.stdout.read()).splitlines(keepends=True)
+        assert await process.wait() == -signal.SIGKILL
+        for line in lines:
+            if line.endswith(b"\n"):
+                seq, replica, item = line.decode().split()
+                dot = Dot(int(replica), int(seq))
+                assert acknowledged.setdefault(dot, item) == item, "a dot was used twice"
+        async with opened(path, "victim") as replica:
+            held = await items_by_dot(replica)
+            assert {dot: held.get(dot) for dot in acknowledged} == acknowledged
+            assert set((await replica.present(HOME)).items) == set(held.values())
+            assert replica.status().succeeds is None
+    assert len(acknowledged) > ROUNDS
+
+
+def test_a_program_that_forgets_nothing_ends_by_itself(tmp_path):
+    """With an error inside the block, no thread keeps the process alive, and the error is what comes out."""
+    program = (
+        "import asyncio\n"
+        "from tests.test_durable import opened\n"
+        "async def main():\n"
+        f"    async with opened({str(tmp_path / 'a.db')!r}):\n"
+        "        raise SystemExit(7)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=30, capture_output=True)
+    assert (done.returncode, done.stderr) == (7, b"")
+
+
+# --- a commit that fails ---
+
+
+class FailingLog(SqliteLog):
+    """A log whose COMMIT fails once it is told to: before it took effect, or after."""
+
+    fail: str | None = None
+    transactions = 0
+
+    def _commit(self) -> None:
+        FailingLog.transactions += 1
+        fail, FailingLog.fail = FailingLog.fail, None
+        if fail != "before":
+            super()._commit()
+        if fail:
+            raise sqlite3.OperationalError("disk I/O error")
+
+
+class FailingThread(SqliteThread):
+    log_type = FailingLog
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@in_loop
+async def test_each_of_fifty_callers_is_told_what_the_file_holds_when_commit_fails(tmp_path, when):
+    """COMMIT raises, with or without having taken effect: the file is read, and it answers everybody."""
+    path = str(tmp_path / "a.db")
+    async with opened(path, backend=FailingThread(path)) as alice:
+        await alice.execute(HOME, AddItem("before"))
+        FailingLog.fail = when
+        answers = await asyncio.gather(
+            *(alice.execute(HOME, AddItem(f"{n}")) for n in range(50)), return_exceptions=True
+        )
+        recorded = {n for n, answer in enumerate(answers) if not isinstance(answer, Exception)}
+        assert len(recorded) == (50 if when == "after" else 0)
+        for answer in answers:
+            assert when == "after" or (isinstance(answer, StoreError) and "nothing was recorded" in str(answer))
+        await alice.execute(HOME, AddItem("after"))
+        present = set((await alice.present(HOME)).items)
+    async with opened(path, backend=SqliteThread(path)) as alice:
+        held = set((await items_by_dot(alice)).values())
+        assert held == {"before", "after", *map(str, recorded)} == present
+
+
+@in_loop
+async def test_callers_that_come_together_share_a_transaction(tmp_path):
+    """Group commit: what waits while a transaction is under way goes into the next one."""
+    path = str(tmp_path / "a.db")
+    async with opened(path, backend=FailingThread(path)) as alice:
+        await alice.execute(HOME, AddItem("first"))
+        FailingLog.transactions = 0
+        await asyncio.gather(*(alice.execute(HOME, Count(1)) for _ in range(500)))
+        assert FailingLog.transactions <= 3
+        assert (await alice.present(HOME)).count.value == 500
+
+
+@in_loop
+async def test_an_error_before_commit_is_heard_by_those_it_concerns(tmp_path):
+    """A refused command between two others: they are recorded, it is refused, and leaves no trace."""
+    async with opened(tmp_path / "a.db") as alice:
+        answers = await asyncio.gather(
+            alice.execute(HOME, AddItem("milk")),
+            alice.execute(HOME, AddItem("")),
+            alice.execute(HOME, AddItem("eggs")),
+            return_exceptions=True,
+        )
+        assert isinstance(answers[1], Refused)
+        assert set((await alice.present(HOME)).items) == {"milk", "eggs"}
+        assert str(alice.version) == "alice:3"
+
+
+@in_loop
+async def test_cancelling_a_caller_does_not_cancel_its_command(tmp_path):
+    """The intent was given; whether somebody still waits for the answer changes nothing."""
+    async with opened(tmp_path / "a.db") as alice:
+        await alice.execute(HOME, AddItem("first"))
+        caller = asyncio.create_task(alice.execute(HOME, AddItem("milk")))
+        await asyncio.sleep(0)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        await until(lambda: str(alice.version) == "alice:3")
+        assert "milk" in (await alice.present(HOME)).items
+
+
+@in_loop
+async def test_a_closed_replica_says_so(tmp_path):
+    """Whoever holds on to it gets one clear error."""
+    async with opened(tmp_path / "a.db") as alice:
+        pass
+    with pytest.raises(Closed, match="nothing was recorded"):
+        await alice.execute(HOME, AddItem("milk"))
+
+
+# --- who writes to a file ---
+
+
+@in_loop
+async def test_a_file_has_one_writing_process(tmp_path):
+    """The second gets an error that names the first, and changes nothing."""
+    async with opened(tmp_path / "a.db") as alice:
+        with pytest.raises(FileInUse, match=f"process {os.getpid()}"):
+            async with opened(tmp_path / "a.db"):
+                pass
+        await alice.execute(HOME, AddItem("milk"))
+
+
+@in_loop
+async def test_a_file_opened_again_goes_on_under_its_id(tmp_path):
+    """The mark vouches for it: same id, next seq."""
+    for turn in range(5):
+        async with opened(tmp_path / "a.db") as alice:
+            await alice.execute(HOME, AddItem(f"{turn}"))
+            assert alice.status().succeeds is None
+            assert str(alice.version) == f"alice:{turn + 2}"
+
+
+def copy_without_mark(folder: Path) -> Path:
+    shutil.copy(folder / "a.db", folder / "b.db")
+    return folder / "b.db"
+
+
+def copy_with_mark(folder: Path) -> Path:
+    shutil.copy(folder / "a.db.mark", folder / "b.db.mark")
+    return copy_without_mark(folder)
+
+
+def lose_the_mark(folder: Path) -> Path:
+    (folder / "a.db.mark").unlink()
+    return folder / "a.db"
+
+
+@pytest.mark.parametrize("happens", [copy_without_mark, copy_with_mark, lose_the_mark])
+@in_loop
+async def test_a_copied_file_takes_a_new_id_before_it_writes(tmp_path, happens):
+    """Its old log stays as history, and the new one names the one that it succeeds."""
+    async with opened(tmp_path / "a.db") as alice:
+        await alice.execute(HOME, AddItem("milk"))
+        old = alice.status().replica
+    async with opened(happens(tmp_path), "copy") as copy:
+        await copy.execute(HOME, AddItem("eggs"))
+        status = copy.status()
+        assert status.replica != old
+        assert status.succeeds == old
+        assert status.version[old] == 2
+        assert set((await copy.present(HOME)).items) == {"milk", "eggs"}
+        if happens is not lose_the_mark:
+            async with opened(tmp_path / "a.db") as alice, linked(alice, copy):
+                await alice.execute(HOME, AddItem("bread"))
+                await until(lambda: alice.version == copy.version)
+                assert alice.status().replica == old
+                assert alice.status().forked == copy.status().forked == ()
+                assert await alice.digest(HOME) == await copy.digest(HOME)
+
+
+@in_loop
+async def test_a_restored_backup_takes_a_new_id_before_it_writes(tmp_path):
+    """Put back in its place, even over the same inode: the mark beside it knows of a later opening."""
+    path = tmp_path / "a.db"
+    async with opened(path) as alice:
+        await alice.execute(HOME, AddItem("milk"))
+        old = alice.status().replica
+    backup = path.read_bytes()
+    async with opened(path) as alice:
+        await alice.execute(HOME, AddItem("lost"))
+    path.write_bytes(backup)
+    async with opened(path) as alice:
+        await alice.execute(HOME, AddItem("eggs"))
+        assert alice.status().replica != old
+        assert alice.status().succeeds == old
+
+
+@in_loop
+async def test_where_the_mark_cannot_tell_the_first_meeting_does(tmp_path):
+    """A whole disk set back: both histories are kept, all fold the same one, and the alarm is in status."""
+    path, mark = tmp_path / "a.db", tmp_path / "a.db.mark"
+    async with opened(path) as alice:
+        await alice.execute(HOME, AddItem("milk"))
+        old = alice.status().replica
+    disk = path.read_bytes(), mark.read_bytes()
+    async with opened(tmp_path / "b.db", "bob") as bob:
+        async with opened(path) as alice, linked(alice, bob):
+            await alice.execute(HOME, AddItem("left"))
+            await until(lambda: alice.version == bob.version)
+        path.write_bytes(disk[0])
+        mark.write_bytes(disk[1])
+        async with opened(path) as alice:
+            await alice.execute(HOME, AddItem("right"))
+            assert alice.status().replica == old, "nothing here can tell yet"
+            async with linked(alice, bob):
+                await until(lambda: alice.status().forked and bob.status().forked)
+                assert alice.status().forked == bob.status().forked == ("alice",)
+                assert alice.status().replica != old
+                await alice.execute(HOME, AddItem("again"))
+                await bob.execute(HOME, AddItem("also"))
+                await until(lambda: alice.version == bob.version)
+                assert await alice.digest(HOME) == await bob.digest(HOME)
+                items = set((await bob.present(HOME)).items)
+                assert {"milk", "again", "also"} < items
+                assert ("left" in items) != ("right" in items)
+                assert set((await items_by_dot(alice)).values()) == items
+                assert len(await alice.read(lambda reader: reader.log.contents().logs)) >= 4
+
+
+@in_loop
+async def test_normal_durability_without_a_clean_close_takes_a_new_id(tmp_path):
+    """After power loss its tail would be in doubt: a file that was not closed is not continued."""
+    path = tmp_path / "a.db"
+    async with opened(path, durability="normal") as alice:
+        await alice.execute(HOME, AddItem("milk"))
+        old = alice.status().replica
+        for suffix in ("", "-wal", ".mark"):
+            shutil.copy(f"{path}{suffix}", f"{path}{suffix}.then")
+    async with opened(path, durability="normal") as alice:
+        assert alice.status().replica == old, "closed in good order"
+    for suffix in ("", "-wal", ".mark"):
+        Path(f"{path}{suffix}").write_bytes(Path(f"{path}{suffix}.then").read_bytes())
+    async with opened(path, durability="normal") as alice:
+        await alice.execute(HOME, AddItem("eggs"))
+        assert alice.status().replica != old
+        assert "milk" in (await alice.present(HOME)).items
+
+
+# --- files that are not ours ---
+
+
+@in_loop
+async def test_a_file_of_another_store_is_left_as_it_is(tmp_path):
+    """One clear error; not a byte is changed."""
+    async with opened(tmp_path / "a.db") as alice:
+        await alice.execute(HOME, AddItem("milk"))
+    before = (tmp_path / "a.db").read_bytes()
+    with pytest.raises(WrongStore, match="left as it is"):
+        async with Replica.open(tmp_path / "a.db", store="bank", name="alice", aggregates=[ShoppingList]):
+            pass
+    assert (tmp_path / "a.db").read_bytes() == before
+
+
+def other_program(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE mine(x)")
+    db.close()
+
+
+def other_format(path: Path) -> None:
+    asyncio.run(_make(path))
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+
+
+async def _make(path: Path) -> None:
+    async with opened(path):
+        pass
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"this is a shopping list, and no database\n" * 100)
+
+
+@pytest.mark.parametrize(
+    ("make", "error"), [(other_program, StoreError), (other_format, WrongFormat), (no_database, StoreError)]
+)
+def test_a_file_that_is_none_of_ours_is_refused_in_words(tmp_path, make, error):
+    """Another program's database, another format, no database at all."""
+    path = tmp_path / "a.db"
+    make(path)
+    with pytest.raises(error):
+        asyncio.run(_make(path))
+
+
+# --- presents ---
+
+
+@in_loop
+async def test_watch_tells_every_change_and_piles_up_nothing(tmp_path):
+    """A watcher that is slow hears of many changes at once, and misses none."""
+    async with opened(tmp_path / "a.db") as alice:
+        heard = []
+
+        async def watch():
+            async for change in alice.watch("list/home"):
+                heard.append(change)
+                await asyncio.sleep(0.05)
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(0)
+        for _ in range(50):
+            await alice.execute(HOME, Count(1))
+            await alice.execute("list/work", Count(1))
+        await until(lambda: heard and heard[-1].version == alice.version)
+        assert len(heard) < 50
+        assert {stream for change in heard for stream in change.streams} == {"list/home"}
+    await asyncio.wait_for(watching, 5)
+
+
+@in_loop
+async def test_presents_are_loaded_on_demand_and_never_change_in_the_hand(tmp_path):
+    """Opening folds nothing; a present that was read stays what it was."""
+    async with opened(tmp_path / "a.db") as alice:
+        await alice.execute(HOME, AddItem("milk"))
+        await alice.execute("list/work", AddItem("paper"))
+        await alice.execute(HOME, GiveTitle("Home"))
+    async with opened(tmp_path / "a.db") as alice:
+        assert alice.status().loaded == ()
+        home = await alice.present(HOME)
+        assert alice.status().loaded == (HOME,)
+        await alice.execute(HOME, RemoveItem("milk"))
+        assert set(home.items) == {"milk"}
+        assert str(home.version) == "alice:4"
+        assert set((await alice.present(HOME)).items) == set()
+
+
+class Touchy(ShoppingList):
+    """An aggregate with a bug: one item makes it raise."""
+
+    def effect(self, event):
+        if getattr(event, "item", "") == "poison":
+            raise RuntimeError("cannot fold this")
+        return super().effect(event)
+
+
+@in_loop
+async def test_a_poison_event_stops_its_stream_and_nothing_else(tmp_path):
+    """The log and sync go on, other streams are read, and the error names stream, event and cause."""
+    async with opened(tmp_path / "a.db") as alice, opened(tmp_path / "b.db", "bob", aggregates=[Touchy]) as bob:
+        await bob.present(HOME)
+        async with linked(alice, bob):
+            await alice.execute(HOME, AddItem("poison"))
+            await alice.execute("list/work", AddItem("paper"))
+            await until(lambda: alice.version == bob.version)
+            with pytest.raises(PoisonEvent, match=r"list/home.*ItemAdded.*cannot fold this"):
+                await bob.present(HOME)
+            assert set((await bob.present("list/work")).items) == {"paper"}
+            assert list(bob.status().poisoned) == [HOME]
+            await bob.execute("list/work", AddItem("ink"))
+            await until(lambda: alice.version == bob.version)
+
+
+@in_loop
+async def test_events_of_unknown_types_are_counted(tmp_path):
+    """A replica without the aggregate keeps them, forwards them, and says how many there are."""
+    async with opened(tmp_path / "a.db") as alice, opened(tmp_path / "r.db", "relay", aggregates=[]) as relay:
+        async with linked(alice, relay):
+            await alice.execute(HOME, AddItem("milk"))
+            await alice.execute(HOME, Count(1))
+            await until(lambda: alice.version == relay.version)
+        assert relay.status().unknown == {"ItemAdded 1": 1, "Counted 1": 1}
+    async with opened(tmp_path / "r.db", "relay") as learned:
+        assert set((await learned.present(HOME)).items) == {"milk"}
+        assert learned.status().unknown == {}
