@@ -238,6 +238,20 @@ class Replica:
             durability=self._durability,
         )
 
+    async def wait_for(self, version: VersionVector) -> None:
+        """Wait until this replica has observed `version`: what a peer has, what a caller was told."""
+        reached = asyncio.Event()
+        stop = self.listen(lambda settled: reached.set() if version <= settled.version else None)
+        self._watchers.append(reached)
+        try:
+            if not version <= self.version:
+                await reached.wait()
+        finally:
+            stop()
+            self._watchers.remove(reached)
+        if not version <= self.version:
+            raise Closed(f"{self.name} was closed before it had observed {version}")
+
     async def watch(self, *streams: str) -> AsyncIterator[Change]:
         """Changes as they become durable, of some streams or of all.
 

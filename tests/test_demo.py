@@ -1,0 +1,68 @@
+"""The demo, as a user starts it: real processes, a real SIGKILL, and a verdict."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from demo.telling import Teller
+
+ROOT = Path(__file__).parent.parent
+
+
+def demo(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "demo", "partition", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_the_story_ends_with_converged():
+    """Three replicas; plain text, since this is no terminal; exit 0."""
+    done = demo()
+    assert done.returncode == 0, done.stderr
+    assert "CONVERGED" in done.stdout.splitlines()[-1]
+    assert "\x1b" not in done.stdout
+    assert "SIGKILL" in done.stdout
+    assert done.stderr == ""
+
+
+def test_two_runs_with_one_seed_end_in_the_same_presents():
+    """One JSON object on standard output, nothing else; versions, digests and presents alike."""
+    runs = [json.loads(demo("--json", "--seed", "7").stdout) for _ in range(2)]
+    assert runs[0]["replicas"] == runs[1]["replicas"]
+    assert runs[0]["digest"] == runs[1]["digest"]
+    for run in runs:
+        assert run["converged"] is True
+        assert [replica["name"] for replica in run["replicas"]] == ["alice", "bob", "carol"]
+        assert {replica["digest"] for replica in run["replicas"]} == {run["digest"]}
+        assert run["events"] == sum(run["replicas"][0]["version"].values())
+        assert run["heal_seconds"] > 0
+
+
+def test_five_replicas_agree_as_three_do():
+    """`--replicas N`: two of one side, three of the other."""
+    done = demo("--replicas", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["replicas"]) == 5
+
+
+def test_a_verdict_of_diverged_says_where():
+    """Names the field, and who has what."""
+    shown = io.StringIO()
+    views = [
+        {"name": name, "version": {"alice": 1}, "present": {"name": title, "purse": 3}}
+        for name, title in (("alice", "Garden"), ("bob", "Pool"))
+    ]
+    Teller(Console(file=shown, width=200)).verdict(False, None, 10.0, views)
+    assert shown.getvalue().split("\n")[1:3] == ["DIVERGED", "  name: alice has 'Garden', bob 'Pool'"]
+
+
+def test_an_unknown_number_of_replicas_is_refused_in_words():
+    """From two to eight; nothing is started."""
+    done = demo("--replicas", "1")
+    assert done.returncode == 2
+    assert "invalid choice" in done.stderr

@@ -1,0 +1,86 @@
+"""Format 0, pinned: bytes that were written once must be written, and read, the same for ever.
+
+The golden file was made by this test with `python -m tests.test_format`, which is for a change of format only.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from replica.arrange import Gap
+from replica.block import Slice
+from replica.commit import Note
+from sync import standing
+from sync.message import Ack, Batch, Bye, Digest, Have, decode, digest_of, encode
+from tests.shop import HOME, AddItem, AddTwice, Count, GiveTitle, ItemAdded, RemoveItem, Write, direct
+
+GOLDEN = Path(__file__).parent / "golden" / "format0.json"
+NOW = 1_767_225_600_000
+
+
+def replicas():
+    """Two replicas that have written everything there is, and met halfway."""
+    alice, bob = direct("alice"), direct("bob")
+    for turn in range(2):
+        for here, there in ((alice, bob), (bob, alice)):
+            now = NOW + turn
+            here.execute(HOME, AddItem("milk"), now)
+            here.execute(HOME, AddTwice("Grüße 🌊"), now, Note("command", "correlation", (1, 2), None))
+            here.execute(HOME, RemoveItem("milk"), now)
+            here.execute("list/work", GiveTitle("Work"), now + 100)
+            here.execute(HOME, Count(-5), now)
+            here.execute(HOME, Write("héllo"), now)
+            here.append(HOME, [ItemAdded(f"item {n}") for n in range(600)], now)
+            here.flush()
+            assert not isinstance(there.ingest(list(here.all_slices())), Gap)
+            there.flush()
+    return alice, bob
+
+
+def written() -> dict[str, object]:
+    """All bytes of the format: slices, heads, frames; and what they come to."""
+    alice, bob = replicas()
+    core = alice.core
+    heads = standing.heads(core)
+    rows = [(replica, *head) for replica, own in sorted(heads.items()) for head in own]
+    slices = list(alice.all_slices())
+    frames = [
+        standing.hello(core, b"nonce...", NOW),
+        Have(3, rows, True),
+        Batch(4, 3, slices[:1]),
+        Ack(4, digest_of(heads), NOW),
+        Digest(digest_of(heads), NOW),
+        Bye("store", "another store"),
+    ]
+    assert bob.heads == alice.heads
+    return {
+        "heads": {f"{replica:016x}": [head.seq, head.hash.hex()] for replica, head in alice.heads},
+        "slices": [msgspec.msgpack.encode(piece).hex() for piece in slices],
+        "frames": [encode(frame).hex() for frame in frames],
+        "digests": {stream: alice.digest(stream) for stream in (HOME, "list/work")},
+    }
+
+
+def test_what_is_written_is_byte_for_byte_what_was_written():
+    """Columns, slices, heads, frames and digests of presents, for a log with everything in it."""
+    assert written() == json.loads(GOLDEN.read_text())
+
+
+def test_what_was_written_can_be_read():
+    """A replica that gets the golden slices has the golden heads and presents; frames decode and encode."""
+    golden = json.loads(GOLDEN.read_text())
+    carol = direct("carol")
+    slices = [msgspec.msgpack.decode(bytes.fromhex(piece), type=Slice) for piece in golden["slices"]]
+    assert not isinstance(carol.ingest(slices), Gap)
+    carol.flush()
+    assert {f"{replica:016x}": [head.seq, head.hash.hex()] for replica, head in carol.heads} == golden["heads"]
+    assert {stream: carol.digest(stream) for stream in golden["digests"]} == golden["digests"]
+    for frame in map(bytes.fromhex, golden["frames"]):
+        assert encode(decode(frame)) == frame
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps(written(), indent=1) + "\n")
