@@ -16,7 +16,6 @@ below must be forgettable: `forgettable` tells a lattice that it is used in such
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from copy import copy
 from typing import Any, Self
 
 from merge.effect import Path
@@ -36,7 +35,8 @@ class Lattice(ABC):
 
     def bind(self, state: Tree | None, path: Path, *, forgettable: bool = False) -> Self:
         """This lattice at `path`, reading from `state` (None: operations only)."""
-        bound = copy(self)
+        bound = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__)
         bound._state, bound._path, bound._forgettable = state, path, forgettable
         return bound
 

@@ -13,6 +13,7 @@ Rule 4. No clock, no disk, no network, no tasks, and no randomness but what it i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
@@ -36,6 +37,9 @@ from replica.missing import Missing
 from replica.reading import Boundary, End
 
 
+NONE: Map[Any, Any] = Map()
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
     """What a command led to: the dots of its events, and their stamp. Neither, if it led to no event."""
@@ -51,6 +55,8 @@ class Settled(NamedTuple):
     changed: tuple[str, ...]
     commits: list[Commit]
     slices: list[Slice]
+    began: bool = False
+    """A block has begun, so the one before it may be sealed."""
 
 
 class Core:
@@ -84,6 +90,9 @@ class Core:
             types=Map(contents.types),
             identity=identity,
         )
+        self.me = identity.replica
+        """The bits of the own id. Inside the core ids are plain integers; labels are for people."""
+        self._labels: dict[int, ReplicaId] = {}
         self._draft: Draft | None = None
         self._context_known = False
         self._next_number = max((row.number for row in contents.logs), default=0) + 1
@@ -99,17 +108,16 @@ class Core:
         assert identity is not None
         return identity
 
-    @property
-    def me(self) -> int:
-        """The bits of the own id. Inside the core ids are plain integers; labels are for people."""
-        return self.identity.replica
-
     def label(self, replica: int) -> ReplicaId:
         """An id with the name that its replica introduced itself by."""
-        if replica == self.me:
-            return ReplicaId(replica, self.identity.name)
-        lineage = self.memory.lineages.get(replica)
-        return ReplicaId(replica, lineage.rows[0].name if lineage else "")
+        label = self._labels.get(replica)
+        if label is None:
+            lineage = self.memory.lineages.get(replica)
+            if lineage is None and replica != self.me:
+                return ReplicaId(replica)
+            name = lineage.rows[0].name if lineage else self.identity.name
+            label = self._labels[replica] = ReplicaId(replica, name)
+        return label
 
     def labelled(self, version: VersionVector) -> VersionVector:
         return VersionVector([(self.label(replica), seq) for replica, seq in version.seqs.items()])
@@ -122,7 +130,7 @@ class Core:
     @property
     def draft(self) -> Draft:
         if self._draft is None:
-            self._draft = Draft(self.memory)
+            self._draft = Draft(copy(self.memory))
             if self.identity_is_new:
                 self._draft.identity_changed = True
         return self._draft
@@ -194,10 +202,10 @@ class Core:
                 f"{type(error).__name__}: {error}"
             ) from error
         commit = self._record(recorded, stamp, note)
-        draft.change(presents=presents.set(stream, state))
+        memory.presents = presents.set(stream, state)
         draft.changed[stream] = None
         me = self.label(self.me)
-        return Committed(tuple(Dot(me, seq) for _, seq in commit.dots), stamp)
+        return Committed(tuple(Dot(me, seq) for seq in range(commit.first, commit.last + 1)), stamp)
 
     def introduce(self, now: int) -> None:
         """Begin this replica's log, if it has not begun."""
@@ -225,10 +233,9 @@ class Core:
         stamp = next_stamp(now, draft.memory.stamp, self.me)
         tail = Tail(self.store, self.me)
         row = LogRow(number, self.me, self.identity.name, Head(0, GENESIS), stamp)
-        draft.change(
-            lineages=draft.memory.lineages.set(self.me, Lineage((row,))),
-            ends=draft.memory.ends.set(number, End(tail)),
-        )
+        memory = draft.memory
+        memory.lineages = memory.lineages.set(self.me, Lineage((row,)))
+        memory.ends = memory.ends.set(number, End(tail))
         draft.touched.add(number)
         self._record((introduction(event),), stamp, None)
 
@@ -242,7 +249,7 @@ class Core:
                 observed = Observed(replica, head.seq, head.hash[:PREFIX])
                 if end is None or end.named.get(replica) != observed:
                     unseen[replica] = observed
-        self.draft.change(unseen=Map(unseen))
+        self.draft.memory.unseen = Map(unseen)
         self._context_known = True
 
     def _record(self, recorded: tuple[Recorded, ...], stamp: Stamp, note: Note | None) -> Commit:
@@ -262,15 +269,12 @@ class Core:
         new = {event.stream: None for event in recorded if event.stream not in tail.streams}
         draft.streams.extend((stream, row.number, tail.first) for stream in new)
         piece = tail.append(commit)
-        version = memory.version.advance(me, commit.last)
         head = Head(commit.last, piece.head)
-        draft.change(
-            version=version,
-            stamp=stamp,
-            lineages=memory.lineages.set(me, lineage.with_row(row._replace(head=head, stamp=stamp))),
-            ends=memory.ends.set(row.number, end.after(commit, version)),
-            unseen=Map(),
-        )
+        memory.version = memory.version.advance(me, commit.last)
+        memory.stamp = stamp
+        memory.lineages = memory.lineages.set(me, lineage.with_row(row._replace(head=head, stamp=stamp)))
+        memory.ends = memory.ends.set(row.number, end.after(commit, memory.version))
+        memory.unseen = NONE
         draft.remember([(me, Boundary(row.number, head, stamp))])
         draft.count(recorded)
         draft.add_slice(row.number, piece)
@@ -319,7 +323,8 @@ class Core:
             f"{event.stream} has no present: folding {event.type} {dot} raised {type(error).__name__}: {error}. "
             "The log is whole, and every other stream goes on: mend the aggregate and open the replica again."
         )
-        self.draft.change(poison=self.now.poison.set(event.stream, why))
+        memory = self.draft.memory
+        memory.poison = memory.poison.set(event.stream, why)
 
     def supply_present(self, stream: str, commits: list[tuple[Commit, VersionVector]]) -> None:
         """Fold a stream from the log: all commits that hold its events, by stamp."""
@@ -335,10 +340,12 @@ class Core:
                     except Exception as error:
                         self._poison(event, dot, error)
                         return
-        self.draft.change(presents=self.now.presents.set(stream, state))
+        memory = self.draft.memory
+        memory.presents = memory.presents.set(stream, state)
 
     def supply_ends(self, ends: dict[int, End]) -> None:
-        self.draft.change(ends=self.now.ends.update(ends))
+        memory = self.draft.memory
+        memory.ends = memory.ends.update(ends)
 
     def supply_boundaries(self, sought: Iterable[Observed], found: Iterable[tuple[int, Boundary]]) -> None:
         found = list(found)
@@ -359,14 +366,9 @@ class Core:
         draft.changed.update((stream, None) for stream in draft.memory.presents)
         draft.touched.clear()
         version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}
-        draft.change(
-            version=VersionVector(version),
-            stamp=stamp,
-            presents=Map(),
-            ends=Map(),
-            recent=Map(),
-            unseen=Map(),
-        )
+        memory = draft.memory
+        memory.version, memory.stamp = VersionVector(version), stamp
+        memory.presents = memory.ends = memory.recent = memory.unseen = NONE
         self._context_known = False
 
     def succeed(self) -> None:
@@ -374,7 +376,9 @@ class Core:
         draft = self.draft
         old = self.identity
         replica = self.random.getrandbits(64)
-        draft.change(identity=old._replace(replica=replica, succeeds=old.replica), unseen=Map())
+        draft.memory.identity = old._replace(replica=replica, succeeds=old.replica)
+        draft.memory.unseen = NONE
+        self.me = replica
         draft.identity_changed = True
         self._context_known = False
 
@@ -391,16 +395,17 @@ class Core:
             self.sought = frozenset()
         if draft is None:
             return Settled(self.memory.version, (), [], [])
-        self.memory = draft.memory
+        self.memory = draft.settled()
         if draft.identity_changed:
             self.identity_is_new = False
         slices = [join(run) for _, run in draft.runs]
-        return Settled(self.memory.version, tuple(draft.changed), draft.commits, slices)
+        return Settled(self.memory.version, tuple(draft.changed), draft.commits, slices, bool(draft.starts))
 
     def drop(self) -> None:
         """The draft did not become durable. Loaded ends and presents go with it; the log has them."""
         self._draft = None
         self._context_known = False
+        self.me = self.identity.replica
         self.memory = Memory(
             version=self.memory.version,
             stamp=self.memory.stamp,

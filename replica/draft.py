@@ -1,14 +1,14 @@
 """The draft: what a replica will be once its next transaction is durable.
 
-Rule. A memory is made of immutable values, so a draft is an overlay that costs what it changes. It becomes
-the replica's memory after COMMIT; dropped, it leaves no trace.
+Rule. A memory is a record of immutable values, so a draft is a copy of the record and costs what it changes.
+It becomes the replica's memory after COMMIT; dropped, it leaves no trace.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from immutables import Map
 
@@ -24,8 +24,12 @@ RECENT = 4096
 """How many boundaries are remembered for contexts to name; others are read from the log."""
 
 
-class Memory(NamedTuple):
-    """What a replica knows. Everything in it can be computed again from the log."""
+@dataclass(slots=True)
+class Memory:
+    """What a replica knows. Everything in it can be computed again from the log.
+
+    Only a draft assigns to its fields; their values never change.
+    """
 
     version: VersionVector = NOTHING
     stamp: Stamp | None = None
@@ -48,7 +52,7 @@ class Memory(NamedTuple):
 
 @dataclass(slots=True)
 class Draft:
-    """A memory that is not durable yet, and the transaction that will make it so."""
+    """A memory that is not durable yet (this draft's own copy), and the transaction that will make it so."""
 
     memory: Memory
     runs: list[tuple[int, list[Slice]]] = field(default_factory=list)
@@ -64,31 +68,31 @@ class Draft:
     """Logs whose open end is this draft's own copy."""
     identity_changed: bool = False
 
-    def change(self, **values: Any) -> None:
-        self.memory = self.memory._replace(**values)
-
     def end(self, number: int) -> End:
         """The open end of a log, this draft's own."""
         end = self.memory.ends[number]
         if number not in self.touched:
             self.touched.add(number)
             end = end.copy()
-            self.change(ends=self.memory.ends.set(number, end))
+            self.memory.ends = self.memory.ends.set(number, end)
         return end
 
     def count(self, events: Iterable[Recorded]) -> None:
         """Count events by type."""
-        types = self.memory.types
         for event in events:
             kind = event.type, event.schema
             self.types[kind] = self.types.get(kind, 0) + 1
-            types = types.set(kind, types.get(kind, 0) + 1)
-        self.change(types=types)
 
     def remember(self, found: Iterable[tuple[int, Boundary]]) -> None:
         """Keep boundaries for contexts to name; start afresh rather than grow without bound."""
         recent = Map() if len(self.memory.recent) > RECENT else self.memory.recent
-        self.change(recent=recent.update({(replica, b.head.seq): b for replica, b in found}))
+        self.memory.recent = recent.update({(replica, b.head.seq): b for replica, b in found})
+
+    def settled(self) -> Memory:
+        """The memory that this draft becomes."""
+        memory = self.memory
+        memory.types = memory.types.update({kind: memory.types.get(kind, 0) + n for kind, n in self.types.items()})
+        return memory
 
     def add_slice(self, number: int, piece: Slice) -> None:
         if self.runs:

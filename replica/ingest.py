@@ -257,7 +257,7 @@ class _Batch:
             for commit, context in sorted(news, key=lambda item: item[0].stamp):
                 presents = core.fold(presents, commit, context)
                 draft.changed.update((event.stream, None) for event in commit.events)
-            draft.change(presents=presents, stamp=stamp)
+            memory.presents, memory.stamp = presents, stamp
         if any(here.replica == core.me for here in self.arriving.values()):
             core.succeed()
         return Ingested(sum(len(c.events) for here in self.arriving.values() for c in here.commits), tuple(forked))
@@ -294,17 +294,14 @@ class _Batch:
             (here.replica, Boundary(number, Head(seq, found), stamps[seq])) for seq, found in here.hashes.items()
         )
         memory = draft.memory
-        draft.change(
-            lineages=memory.lineages.set(here.replica, lineage),
-            ends=memory.ends.set(number, here.end._replace(tail=end_tail)),
-        )
+        memory.lineages = memory.lineages.set(here.replica, lineage)
+        memory.ends = memory.ends.set(number, here.end._replace(tail=end_tail))
         tip = lineage.tip
         if tip.number == number:
-            memory = draft.memory
-            unseen = memory.unseen
+            memory.version = memory.version.advance(here.replica, head.seq)
             if here.replica != core.me:
-                unseen = unseen.set(here.replica, Observed(here.replica, head.seq, head.hash[:PREFIX]))
-            draft.change(version=memory.version.advance(here.replica, head.seq), unseen=unseen)
+                named = Observed(here.replica, head.seq, head.hash[:PREFIX])
+                memory.unseen = memory.unseen.set(here.replica, named)
         return number, tip.number
 
     def _new_row(self, here: _Arriving, number: int) -> LogRow:

@@ -37,6 +37,8 @@ class Lineage(NamedTuple):
 
     def with_row(self, row: LogRow) -> Lineage:
         """This lineage with a log added, or moved on."""
+        if not self.rows or (not self.forked and self.rows[0].number == row.number):
+            return Lineage((row,))
         rows = {old.number: old for old in self.rows}
         rows[row.number] = row
         return Lineage(tuple(rows[number] for number in sorted(rows)))
@@ -62,6 +64,8 @@ class Lineage(NamedTuple):
     @property
     def tip(self) -> LogRow:
         """The log in which the folded history ends."""
+        if not self.forked:
+            return self.rows[0]
         number = self.folded[-1].number
         return next(row for row in self.rows if row.number == number)
 

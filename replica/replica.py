@@ -107,6 +107,8 @@ class Replica:
         self._listeners: list[Callable[[Settled], None]] = []
         self._watchers: list[asyncio.Event] = []
         self._taken: list[_Step[Any]] = []
+        self._unsealed = True
+        """There may be full blocks that are not stored as one slice yet."""
 
     @classmethod
     @asynccontextmanager
@@ -322,7 +324,7 @@ class Replica:
             raise Closed(f"{self.name} is closed; nothing was recorded") from self._failed
         self._steps.append(step)
         self._wake.set()
-        return await asyncio.shield(step.answer)
+        return await step.answer
 
     async def _pump(self) -> None:
         try:
@@ -331,7 +333,8 @@ class Replica:
                     if self._closing:
                         return
                     self._wake.clear()
-                    await self._seal()
+                    if self._unsealed:
+                        await self._seal()
                     if not self._steps:
                         await self._wake.wait()
                     continue
@@ -387,6 +390,7 @@ class Replica:
             failure = await self._write(transaction)
         if failure is None:
             settled = self._core.settle()
+            self._unsealed = self._unsealed or settled.began
             for step in steps:
                 step.settle()
             if settled.commits or settled.changed:
@@ -416,14 +420,16 @@ class Replica:
 
     async def _seal(self) -> None:
         """Store full blocks as one slice each, while nobody waits."""
-        for number, first in await self._backend.run(lambda log: log.unsealed()):
-            if self._steps:
-                return
-            await self._backend.run(lambda log, n=number, f=first: log.seal(n, f))  # type: ignore[misc]
+        while found := await self._backend.run(lambda log: log.unsealed()):
+            for number, first in found:
+                if self._steps:
+                    return
+                await self._backend.run(lambda log, n=number, f=first: log.seal(n, f))  # type: ignore[misc]
+        self._unsealed = False
 
     async def _save(self, identity: Identity) -> None:
         self._core.identity_is_new = False
-        self._core.memory = self._core.memory._replace(identity=identity)
+        self._core.memory.identity = identity
         await self._backend.run(lambda log: log.write(Transaction([], [], [], [], {}, identity)))
 
 

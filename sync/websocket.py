@@ -53,7 +53,7 @@ PAUSE = 5.0
 FINAL = frozenset({"store", "format", "self", "token", "origin"})
 """Faults that waiting does not mend."""
 
-_BOUNDS: dict[str, Any] = {
+BOUNDS: dict[str, Any] = {
     "compression": None,
     "max_size": MAX_FRAME,
     "max_queue": 16,
@@ -182,7 +182,7 @@ async def serve(
         origins=[None, *(Origin(origin) for origin in origins)],
         process_request=partial(here._check, token, max_links),
         process_response=here._count,
-        **_BOUNDS,
+        **BOUNDS,
     ) as listening:
         here.host = host
         here.port = listening.sockets[0].getsockname()[1]
@@ -231,7 +231,7 @@ async def _dial(
         if gates is not None:
             await gates.healed()
         async for connection in client.connect(
-            link.where, additional_headers=headers, reconnect_delays=_delays, proxy=None, **tls, **_BOUNDS
+            link.where, additional_headers=headers, reconnect_delays=_delays, proxy=None, **tls, **BOUNDS
         ):
             await converse(replica, WebsocketChannel(connection), link, gates, handshake)
             if link.error is not None:

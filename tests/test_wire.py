@@ -18,6 +18,7 @@ from sync import Gates, Node, connect, linked, serve
 from sync.message import MAX_FRAME, Batch, Bye, Have, Hello, decode, encode
 from sync.protocol import WINDOW
 from sync.standing import HORIZON
+from sync.websocket import BOUNDS
 from tests.loop import in_loop, until
 from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, ShoppingList, Write
 from tests.test_protocol import forged_log
@@ -173,31 +174,37 @@ async def test_a_link_that_is_closed_dials_again():
         async with connect(bob, server.url, gates=gates) as link:
             await until(lambda: link.status().state == "talking")
             gates.close()
+            await until(lambda: link.status().sessions == 2)
             await alice.execute(HOME, AddItem("milk"))
             await until(lambda: alice.version == bob.version)
-            assert link.status().sessions == 2
 
 
 @in_loop
 async def test_a_dead_link_is_noticed_within_five_seconds():
-    """A peer that stops reading and answering, without closing anything."""
-    async with opened("bob") as bob:
+    """A peer that stops reading and answering, without closing anything; the bounds add up to 5 s."""
+    assert sum(BOUNDS[name] for name in ("ping_interval", "ping_timeout", "close_timeout")) <= 5
+    enough = asyncio.Event()
 
-        async def freeze(reader, writer):
-            request = await reader.readuntil(b"\r\n\r\n")
-            key = next(line for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
-            accept = accept_key(key.split(b": ")[1].decode())
-            writer.write(
-                f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
-            )
-            await asyncio.sleep(30)
+    async def freeze(reader, writer):
+        request = await reader.readuntil(b"\r\n\r\n")
+        (key,) = [line for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")]
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept_key(key.split(b": ")[1].decode()).encode() + b"\r\n\r\n"
+        )
+        await enough.wait()
+        writer.close()
+        await writer.wait_closed()
 
-        dead = await asyncio.start_server(freeze, "127.0.0.1", 0)
-        port = dead.sockets[0].getsockname()[1]
-        async with connect(bob, f"ws://127.0.0.1:{port}", handshake=60) as link:
-            await until(lambda: link.sessions == 1 and link.session is not None and link.session.closed, 6.5)
-        dead.close()
+    dead = await asyncio.start_server(freeze, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{dead.sockets[0].getsockname()[1]}"
+    async with opened("bob") as bob, connect(bob, url, handshake=60) as link:
+        await until(lambda: link.session is not None)
+        first = link.session
+        await until(lambda: first.closed)
+        enough.set()
+    dead.close()
+    await dead.wait_closed()
 
 
 # --- who may come in ---
@@ -363,7 +370,7 @@ async def test_two_hundred_connections_that_never_speak_are_ended_and_disturb_no
     async with (
         opened("alice") as alice,
         opened("bob") as bob,
-        serve(alice, handshake=0.5) as server,
+        serve(alice, handshake=2) as server,
         connect(bob, server.url) as link,
         contextlib.AsyncExitStack() as stack,
     ):
