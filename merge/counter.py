@@ -27,7 +27,7 @@ class PNCounter(Lattice):
         return say(self._path, amount) if self._forgettable else tally(self._path, amount)
 
     def subtract(self, amount: int = 1) -> Effect:
-        return self.add(-amount)
+        return self.add(-amount if type(amount) is int else amount)
 
     @property
     def value(self) -> int:

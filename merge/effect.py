@@ -38,7 +38,8 @@ def check_key(value: object) -> Key:
             raise InvalidKey(f"{value!r} is not a key: half a surrogate pair has no UTF-8 form") from None
     elif kind is int:
         if not INT_LOW <= value <= INT_HIGH:  # type: ignore[operator]
-            raise InvalidKey(f"{value!r} is not a key: integers go from -2^63 to 2^64-1")
+            bits = value.bit_length()  # type: ignore[attr-defined]
+            raise InvalidKey(f"an integer of {bits} bits is not a key: integers go from -2^63 to 2^64-1")
     elif kind is tuple:
         for part in value:  # type: ignore[attr-defined]
             check_key(part)
@@ -108,5 +109,8 @@ def tally(path: Path, amount: int) -> Effect:
 
 
 def absorb(path: Path, value: Any) -> Effect:
-    """Join `value`, a join-semilattice of its own, into what stands at `path`; never forgotten."""
+    """Join `value`, a join-semilattice of its own, into what stands at `path`; never forgotten.
+
+    The first value joins the bottom, which its class makes without arguments.
+    """
     return Effect((Deed(Verb.ABSORB, path, value),))

@@ -109,8 +109,6 @@ class TextState:
     def __or__(self, other: TextState) -> TextState:
         if other is self or other._chain is None:
             return self
-        if self._chain is None:
-            return other
         before, update = other._chain
         if before is not None:
             update = other.to_bytes()

@@ -96,8 +96,8 @@ class Tree:
             before = self.tallies.get(said.dot.replica)
             total = said if before is None else said._replace(value=before.value + said.value)
             return Tree(self.said, self.tallies.set(said.dot.replica, total), self.absorbed, self.below)
-        value = said.value if self.absorbed is None else self.absorbed | said.value
-        return Tree(self.said, self.tallies, value, self.below)
+        held = type(said.value)() if self.absorbed is None else self.absorbed
+        return Tree(self.said, self.tallies, held | said.value, self.below)
 
     def _forget(self, path: Path, depth: int, seen: VersionVector) -> Tree:
         if depth == len(path):

@@ -36,7 +36,6 @@ from replica.log import BlockStart, Contents, Identity, LogRow, Transaction
 from replica.missing import Missing
 from replica.reading import Boundary, End
 
-
 NONE: Map[Any, Any] = Map()
 
 

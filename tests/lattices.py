@@ -35,7 +35,7 @@ class Case(NamedTuple):
     lattice: Lattice
     nothing: Any
     ops: tuple[Op, ...]
-    core: int = 3
+    core: int = 2
     """How many of the operations go into all histories of four events."""
     reads: bool = False
     """Its operations are made from the state at their context, as `decide` does (text)."""
@@ -151,34 +151,35 @@ NO_ROOM = {"card": NO_CARD, "carts": {}, "banned": set()}
 # fmt: off
 CASES = (
     Case("GCounter", GCounter(), 0, (plus(1), plus(2), plus(0))),
-    Case("PNCounter", PNCounter(), 0, (plus(2), minus(1), minus(2)), core=2),
+    Case("PNCounter", PNCounter(), 0, (plus(2), minus(1), minus(2))),
     Case("LWWRegister", LWWRegister(), None, (write("x"), clear(None), write("y"))),
     Case("MVRegister", MVRegister(), [], (write_among("x"), clear([]), write_among("y"))),
     Case("Flag", Flag(), False, (ENABLE, DISABLE)),
-    Case("AWSet", AWSet(), set(), (add("a"), remove("a"), clear(set()), add("b"))),
-    Case("AWSet of all kinds", AWSet(), set(), (add(1), remove(1), add("1"), add(b"1"), add(("1", (1,)))), core=2),
+    Case("AWSet", AWSet(), set(), (add("a"), remove("a"), clear(set()), add("b")), core=3),
+    Case("AWSet of all kinds", AWSet(), set(), (add(1), remove(1), add(b"1"), add(("1", (1,))))),
     Case("RWSet", RWSet(), set(), (add("a"), remove("a"), add("b"), remove("b"))),
     Case("ORMap of AWSet", ORMap(AWSet()), {},
          (at("k", add("a"), set(), set()), drop("k"), at("k", remove("a"), set(), set()), clear({}),
-          at("l", add("a"), set(), set()))),
+          at("l", add("a"), set(), set())), core=3),
     Case("ORMap of RWSet", ORMap(RWSet()), {},
          (at("k", add("a"), set()), drop("k"), at("k", remove("a"), set()), clear({}))),
-    Case("ORMap of PNCounter", ORMap(PNCounter()), {}, (at("k", plus(2), 0), drop("k"), at("k", minus(1), 0), clear({}))),
+    Case("ORMap of PNCounter", ORMap(PNCounter()), {},
+         (at("k", plus(2), 0), drop("k"), at("k", minus(1), 0), clear({}))),
     Case("ORMap of LWWRegister", ORMap(LWWRegister()), {},
-         (at("k", write("x"), None, None), drop("k"), at("k", write("y"), None, None), at("k", clear(None), None, None))),
+         (at("k", write("x"), None, None), drop("k"), at("k", write("y"), None, None),
+          at("k", clear(None), None, None))),
     Case("ORMap of Flag", ORMap(Flag()), {},
          (at(7, ENABLE, False, False), drop(7), at(7, DISABLE, False, False), at(8, ENABLE, False, False))),
     Case("ORMap of ORMap of AWSet", ORMap(ORMap(AWSet())), {},
          (at("k", at("l", add("a"), set(), set()), {}, {}), drop("k"), at("k", drop("l"), {}, {}),
-          at("k", at("m", add("b"), set(), set()), {}, {}), at("k", clear({}), {}, {}),
-          at("k", at("l", remove("a"), set(), set()), {}, {}))),
+          at("k", at("m", add("b"), set(), set()), {}, {}), at("k", clear({}), {}, {}))),
     Case("ORMap of Product", ORMap(Card()), {},
-         (at("k", of("title", write("x")), NO_CARD, NO_CARD), drop("k"), at("k", of("tags", add("a")), NO_CARD, NO_CARD),
-          at("k", of("done", ENABLE), NO_CARD, NO_CARD), at("k", clear(NO_CARD), NO_CARD, NO_CARD))),
+         (at("k", of("title", write("x")), NO_CARD, NO_CARD), drop("k"),
+          at("k", of("tags", add("a")), NO_CARD, NO_CARD), at("k", of("done", ENABLE), NO_CARD, NO_CARD),
+          at("k", clear(NO_CARD), NO_CARD, NO_CARD))),
     Case("Product", Room(), NO_ROOM,
          (of("card", of("votes", plus(1))), of("carts", at("k", add("a"), set(), set())), of("carts", drop("k")),
-          of("card", of("title", write("x"))), of("card", of("tags", remove("t"))), of("banned", remove("b")),
-          of("banned", add("b")), of("card", of("tags", add("t"))), of("card", of("title", write("y"))))),
-    Case("Text", Text(), "", (insert(0, "a"), cut(0, 1), insert(1, "bç")), core=2, reads=True),
+          of("banned", remove("b")), of("banned", add("b")))),
+    Case("Text", Text(), "", (insert(0, "a"), cut(0, 1), insert(1, "bç")), reads=True),
 )
 # fmt: on
