@@ -13,7 +13,6 @@ Rule 4. No clock, no disk, no network, no tasks, and no randomness but what it i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import copy
 from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
@@ -129,7 +128,7 @@ class Core:
     @property
     def draft(self) -> Draft:
         if self._draft is None:
-            self._draft = Draft(copy(self.memory))
+            self._draft = Draft(self.memory.copy())
             if self.identity_is_new:
                 self._draft.identity_changed = True
         return self._draft
@@ -146,6 +145,10 @@ class Core:
 
     def state(self, stream: str) -> Any:
         """The state of a stream in the draft; Missing where it is not loaded."""
+        return self._loaded(stream)[1]
+
+    def _loaded(self, stream: str) -> tuple[Aggregate, Any]:
+        """The aggregate of a stream and its state in the draft; Missing where it is not loaded."""
         aggregate = self.aggregate_of(stream)
         memory = self.now
         if stream in memory.poison:
@@ -153,24 +156,29 @@ class Core:
         state = memory.presents.get(stream)
         if state is None:
             raise Missing(stream=stream)
-        assert aggregate is not None
-        return state
+        return aggregate, state
 
     # --- steps ---
 
     def execute(self, stream: str, command: Command, now: int, note: Note | None = None) -> Committed:
         """Decide on a command, and record the facts it leads to. Refused leaves no trace."""
-        aggregate = self.aggregate_of(stream)
-        present = aggregate.present_of(self.state(stream), stream, self.now.version)
+        aggregate, state = self._loaded(stream)
+        present = aggregate.present_of(state, stream, self.now.version)
         facts = present.decide(command, Given(now, self.label(self.me), self.random))
         events = [] if facts is None else [facts] if isinstance(facts, Event) else list(facts)
-        return self.append(stream, events, now, note)
+        return self._append(aggregate, state, stream, events, now, note)
 
     def append(self, stream: str, events: Sequence[Event], now: int, note: Note | None = None) -> Committed:
-        """Record facts of one decision."""
+        """Record facts that were decided elsewhere, as one commit."""
+        aggregate, state = self._loaded(stream)
+        return self._append(aggregate, state, stream, events, now, note)
+
+    def _append(
+        self, aggregate: Aggregate, state: Any, stream: str, events: Sequence[Event], now: int, note: Note | None
+    ) -> Committed:
+        """Number, stamp, evolve and record the facts of one decision on `state`."""
         if not events:
             return Committed((), None)
-        self.state(stream)
         admitted = [self.types.admit(event) for event in events]
         check_name(stream)
         recorded = tuple(
@@ -184,27 +192,25 @@ class Core:
                 "or keep large content elsewhere and record its name."
             )
         self._introduce(now)
-        draft = self.draft
+        draft, me = self.draft, self.me
         memory = draft.memory
-        stamp = next_stamp(now, memory.stamp, self.me)
-        first = memory.version[self.me] + 1
-        presents = memory.presents
+        stamp = next_stamp(now, memory.stamp, me)
+        first = memory.version[me] + 1
         try:
-            state = presents[stream]
-            for index, (_, event) in enumerate(admitted):
-                dot = Dot(self.me, first + index)
-                context = memory.version.advance(self.me, first + index - 1)
-                state = self.aggregates[stream.split("/", 1)[0]].observe(state, dot, stamp, context, event)
+            context = memory.version
+            for seq, (_, event) in enumerate(admitted, first):
+                state = aggregate.observe(state, Dot(me, seq), stamp, context, event)
+                context = context.advance(me, seq)
         except Exception as error:
             raise InvalidEvent(
                 f"{type(event).__name__} was not recorded: folding it into {stream} raised "
                 f"{type(error).__name__}: {error}"
             ) from error
-        commit = self._record(recorded, stamp, note)
-        memory.presents = presents.set(stream, state)
+        self._record(recorded, stamp, note)
+        memory.presents = memory.presents.set(stream, state)
         draft.changed[stream] = None
-        me = self.label(self.me)
-        return Committed(tuple(Dot(me, seq) for seq in range(commit.first, commit.last + 1)), stamp)
+        label = self.label(me)
+        return Committed(tuple([Dot(label, seq) for seq in range(first, first + len(recorded))]), stamp)
 
     def introduce(self, now: int) -> None:
         """Begin this replica's log, if it has not begun."""
@@ -260,18 +266,19 @@ class Core:
         end = draft.end(row.number)
         tail = end.tail
         memory = draft.memory
-        observed = tuple(sorted(memory.unseen.values()))
+        observed = tuple(sorted(memory.unseen.values())) if memory.unseen else ()
         commit = Commit(me, tail.seq + 1, stamp, observed, note, recorded)
         if tail.seq + 1 == tail.first:
             named = tuple(sorted(end.named.values()))
             draft.starts.append(BlockStart(row.number, tail.first, tail.parent, end.stamp, named))
-        new = {event.stream: None for event in recorded if event.stream not in tail.streams}
-        draft.streams.extend((stream, row.number, tail.first) for stream in new)
+        for stream in {event.stream: None for event in recorded}:
+            if stream not in tail.streams:
+                draft.streams.append((stream, row.number, tail.first))
         piece = tail.append(commit)
-        head = Head(commit.last, piece.head)
-        memory.version = memory.version.advance(me, commit.last)
+        head = Head(piece.last, piece.head)
+        memory.version = memory.version.advance(me, piece.last)
         memory.stamp = stamp
-        memory.lineages = memory.lineages.set(me, lineage.with_row(row._replace(head=head, stamp=stamp)))
+        memory.lineages = memory.lineages.set(me, lineage.with_row(row.moved_to(head, stamp)))
         memory.ends = memory.ends.set(row.number, end.after(commit, memory.version))
         memory.unseen = NONE
         draft.remember([(me, Boundary(row.number, head, stamp))])

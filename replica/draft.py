@@ -49,6 +49,12 @@ class Memory:
     """How many events of each type the log holds."""
     identity: Identity | None = None
 
+    def copy(self) -> Memory:
+        return Memory(
+            self.version, self.stamp, self.lineages, self.ends, self.recent, self.unseen, self.presents,
+            self.poison, self.types, self.identity,
+        )  # fmt: skip
+
 
 @dataclass(slots=True)
 class Draft:
@@ -79,14 +85,16 @@ class Draft:
 
     def count(self, events: Iterable[Recorded]) -> None:
         """Count events by type."""
-        for event in events:
-            kind = event.type, event.schema
-            self.types[kind] = self.types.get(kind, 0) + 1
+        types = self.types
+        for _, name, schema, _ in events:
+            types[name, schema] = types.get((name, schema), 0) + 1
 
     def remember(self, found: Iterable[tuple[int, Boundary]]) -> None:
         """Keep boundaries for contexts to name; start afresh rather than grow without bound."""
-        recent = Map() if len(self.memory.recent) > RECENT else self.memory.recent
-        self.memory.recent = recent.update({(replica, b.head.seq): b for replica, b in found})
+        recent: Map[tuple[int, int], Boundary] = Map() if len(self.memory.recent) > RECENT else self.memory.recent
+        for replica, boundary in found:
+            recent = recent.set((replica, boundary.head.seq), boundary)
+        self.memory.recent = recent
 
     def settled(self) -> Memory:
         """The memory that this draft becomes."""

@@ -280,7 +280,7 @@ class _Batch:
                 self._take_prefix(here, number)
         else:
             row = next(row for row in lineage.rows if row.number == number)
-        row = row._replace(head=head, stamp=commits[-1].stamp)
+        row = row.moved_to(head, commits[-1].stamp)
         lineage = lineage.with_row(row)
         for start in here.starts:
             draft.starts.append(start._replace(number=number))

@@ -38,6 +38,20 @@ class LogRow(NamedTuple):
     first_hash: bytes = b""
     rival_hash: bytes = b""
 
+    def moved_to(self, head: Head, stamp: Stamp) -> LogRow:
+        """This log after further commits."""
+        return LogRow(
+            self.number,
+            self.replica,
+            self.name,
+            head,
+            stamp,
+            self.parent,
+            self.after,
+            self.first_hash,
+            self.rival_hash,
+        )
+
 
 class BlockStart(NamedTuple):
     """Where a block begins: the head before it, and what its log had observed by then (local, derived)."""

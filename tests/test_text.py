@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pycrdt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from merge import NOTHING, Dot, Past, Stamp, Text, merge
 from merge.effect import Effect
 from merge.kernel import Happening
-from merge.text import TextError, TextState
+from merge.text import TextError, TextState, _guard
 from merge.tree import EMPTY, Tree
 
 ALICE, BOB, CAROL = 40, 7, 23
@@ -305,3 +306,16 @@ def test_a_first_edit_that_cannot_be_read_never_becomes_a_state() -> None:
     effect = Text().bind(None, ("text",)).apply(b"\xff")
     with pytest.raises(TextError):
         EMPTY.happen(Happening(Dot(1, 1), Stamp(1, 0, 1), NOTHING, effect))
+
+
+def test_a_panic_of_yjs_becomes_a_text_error_and_an_interrupt_stays_one() -> None:
+    """Panics are BaseExceptions, and would pass every `except Exception` on their way up."""
+    text = pycrdt.Doc().get("text", type=pycrdt.Text)
+    with pytest.raises(TextError, match="not applied"):
+        _guard(lambda: text.__delitem__(slice(0, 9)))
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _guard(interrupted)
