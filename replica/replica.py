@@ -419,12 +419,12 @@ class Replica:
         return None
 
     async def _seal(self) -> None:
-        """Store full blocks as one slice each, while nobody waits."""
+        """Store full blocks as one slice each: one of them in any case, the others while nobody waits."""
         while found := await self._backend.run(lambda log: log.unsealed()):
             for number, first in found:
+                await self._backend.run(lambda log, n=number, f=first: log.seal(n, f))  # type: ignore[misc]
                 if self._steps:
                     return
-                await self._backend.run(lambda log, n=number, f=first: log.seal(n, f))  # type: ignore[misc]
         self._unsealed = False
 
     async def _save(self, identity: Identity) -> None:

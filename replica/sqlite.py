@@ -3,11 +3,12 @@
 | table    | a row is                                                                          |
 |----------|-----------------------------------------------------------------------------------|
 | identity | who writes here: store, replica, name, nonces of the latest openings                |
-| log      | one log: whose, and its head                                                      |
+| log      | one log: whose, and its head when its latest block began                            |
 | block    | one block: the head before it, what its log had observed by then, and, sealed, its columns |
-| fresh    | one slice of a block that is not sealed yet: what one transaction added to one log    |
+| fresh    | one slice of a block that is not sealed yet: what one transaction added to one log, the stamp |
+|          | it ends with, and how many events of which types that transaction brought              |
 | stream   | a block that holds events of a stream                                             |
-| type     | how many events of a type there are                                               |
+| type     | how many events of a type there are, without those that fresh slices count            |
 
 Replica ids are 16 hexadecimal digits, so that any SQLite tool shows the names that people see elsewhere.
 
@@ -16,6 +17,8 @@ Rule 2. WAL. `synchronous=FULL` for transactions with own commits (their acknowl
         unless the replica was opened with `durability="normal"`; NORMAL for what peers hold too.
 Rule 3. A full block is sealed: its slices are joined, compressed and stored in its row in one transaction. A
         block that arrives whole is stored sealed at once.
+Rule 4. A commit within a block is one row in one table, and nothing else: a transaction costs the pages that it
+        touches. So the head of a log is that of its last fresh slice, if it has one.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ CREATE TABLE block(number INTEGER NOT NULL, first INTEGER NOT NULL, parent BLOB 
 CREATE UNIQUE INDEX block_by_first ON block(number, first);
 CREATE INDEX block_unsealed ON block(number, first) WHERE sealed IS NULL;
 CREATE TABLE fresh(number INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, slice BLOB NOT NULL,
-    PRIMARY KEY (number, first, last)) WITHOUT ROWID;
+    wall INTEGER NOT NULL, counter INTEGER NOT NULL, types BLOB, PRIMARY KEY (number, first, last)) WITHOUT ROWID;
 CREATE TABLE stream(stream TEXT NOT NULL, number INTEGER NOT NULL, first INTEGER NOT NULL,
     PRIMARY KEY (stream, number, first)) WITHOUT ROWID;
 CREATE TABLE type(name TEXT NOT NULL, schema INTEGER NOT NULL, events INTEGER NOT NULL,
@@ -62,6 +65,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack_slice = msgspec.msgpack.Decoder(Slice).decode
 _unpack_named = msgspec.msgpack.Decoder(tuple[tuple[int, int, bytes], ...]).decode
 _unpack_stamp = msgspec.msgpack.Decoder(tuple[int, int, int] | None).decode
+_unpack_types = msgspec.msgpack.Decoder(list[tuple[str, int, int]]).decode
 _unpack_openings = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
 
 T = TypeVar("T")
@@ -95,7 +99,7 @@ class SqliteLog:
         if not empty and version != APPLICATION_ID:
             raise StoreError("this is a SQLite file of another program; it was left as it is")
         db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA wal_autocheckpoint=4000")
+        db.execute("PRAGMA wal_autocheckpoint=1000")
         if empty:
             db.executescript(
                 f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; {_SCHEMA} COMMIT;"
@@ -112,15 +116,26 @@ class SqliteLog:
             store, replica, name, openings, clean, succeeds = row
             nonces = _unpack_openings(openings)
             identity = Identity(store, int(replica, 16), name, nonces, bool(clean), int(succeeds, 16))
+        ends = {}
+        types = {(name, schema): n for name, schema, n in db.execute("SELECT name, schema, events FROM type")}
+        for number, piece, wall, counter, counted in db.execute(
+            "SELECT number, slice, wall, counter, types FROM fresh ORDER BY number, first, last"
+        ):
+            ends[number] = piece, wall, counter
+            for name, schema, n in _unpack_types(counted) if counted else ():
+                types[name, schema] = types.get((name, schema), 0) + n
         logs = []
         for number, replica, name, seq, head, wall, counter, parent, after, mine, rival in db.execute(
             "SELECT number, replica, name, seq, head, wall, counter, parent, after, first_hash, rival_hash "
             "FROM log ORDER BY number"
         ):
             bits = int(replica, 16)
+            if number in ends:
+                last = _unpack_slice(ends[number][0])
+                if last.last > seq:
+                    seq, head, (_, wall, counter) = last.last, last.head, ends[number]
             stamp = Stamp(wall, counter, bits)
             logs.append(LogRow(number, bits, name, Head(seq, head), stamp, parent, after, mine, rival))
-        types = {(name, schema): n for name, schema, n in db.execute("SELECT name, schema, events FROM type")}
         return Contents(identity, logs, types)
 
     def write(self, transaction: Transaction) -> None:
@@ -147,25 +162,31 @@ class SqliteLog:
                 "INSERT INTO block VALUES (?, ?, ?, ?, ?, NULL)",
                 (start.number, start.first, start.parent, _pack(start.stamp), _pack(start.named)),
             )
+        rows = {row.number: row for row in transaction.logs}
+        moved = {start.number for start in transaction.starts}
+        counted: bytes | None = _pack([(*kind, n) for kind, n in transaction.types.items()])
+        fresh: set[int] = set()
         for number, piece in transaction.slices:
             if piece.after == piece.first - 1 and _is_full(piece):
                 self._store_sealed(number, piece)
             else:
-                db.execute("INSERT INTO fresh VALUES (?, ?, ?, ?)", (number, piece.first, piece.last, _pack(piece)))
-        for row in transaction.logs:
-            db.execute(
-                "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "seq = excluded.seq, head = excluded.head, wall = excluded.wall, counter = excluded.counter",
-                (row.number, _hex(row.replica), row.name, *row.head, row.stamp.wall, row.stamp.counter,
-                 row.parent, row.after, row.first_hash, row.rival_hash),
-            )  # fmt: skip
+                stamp = rows[number].stamp
+                values = number, piece.first, piece.last, _pack(piece), stamp.wall, stamp.counter, counted
+                db.execute("INSERT INTO fresh VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+                fresh.add(number)
+                counted = None
+        for number, row in rows.items():
+            if number in moved or number not in fresh:
+                db.execute(
+                    "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                    "seq = excluded.seq, head = excluded.head, wall = excluded.wall, counter = excluded.counter",
+                    (number, _hex(row.replica), row.name, *row.head, row.stamp.wall, row.stamp.counter,
+                     row.parent, row.after, row.first_hash, row.rival_hash),
+                )  # fmt: skip
         if transaction.streams:
             db.executemany("INSERT OR IGNORE INTO stream VALUES (?, ?, ?)", transaction.streams)
-        for (name, schema), events in transaction.types.items():
-            db.execute(
-                "INSERT INTO type VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events",
-                (name, schema, events),
-            )
+        if counted is not None:
+            self._count(transaction.types)
         identity = transaction.identity
         if identity is not None:
             db.execute(
@@ -173,6 +194,12 @@ class SqliteLog:
                 (FORMAT, identity.store, _hex(identity.replica), identity.name, _pack(identity.openings),
                  identity.clean, _hex(identity.succeeds)),
             )  # fmt: skip
+
+    def _count(self, types: dict[tuple[str, int], int]) -> None:
+        self._db.executemany(
+            "INSERT INTO type VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events",
+            [(*kind, events) for kind, events in types.items()],
+        )
 
     def _synchronous(self, level: str) -> None:
         if level != self._level:
@@ -226,6 +253,13 @@ class SqliteLog:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             self._store_sealed(number, join(block.slices))
+            types: dict[tuple[str, int], int] = {}
+            for (counted,) in self._db.execute(
+                "SELECT types FROM fresh WHERE number = ? AND first = ? AND types IS NOT NULL", (number, first)
+            ):
+                for name, schema, events in _unpack_types(counted):
+                    types[name, schema] = types.get((name, schema), 0) + events
+            self._count(types)
             self._db.execute("DELETE FROM fresh WHERE number = ? AND first = ?", (number, first))
         except BaseException:
             self._db.execute("ROLLBACK")

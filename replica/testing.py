@@ -153,6 +153,25 @@ class LogConformance:
         log.write(author.write(1))
         self.holds(log, author)
 
+    def test_a_begun_block_is_filled_by_a_transaction_that_brings_whole_ones(self) -> None:
+        """A few commits are there; what comes next fills their block, and ends with a block that came whole."""
+        log, author = self.open(), Author(1)
+        log.write(author.write(100))
+        parts = [author.write(1024), author.write(1024)]
+        starts = [start for part in parts for start in part.starts]
+        slices = [piece for part in parts for piece in part.slices]
+        log.write(Transaction([author.row], starts, slices, [], {("Added", 1): 2048}, None, False))
+        for _ in range(2):
+            assert [row.head for row in log.contents().logs] == [author.tail.head]
+            assert log.contents().types == {("Added", 1): 2148}
+            self.holds(log, author)
+            for number, first in log.unsealed():
+                log.seal(number, first)
+        log.close()
+        log = self.open()
+        self.holds(log, author)
+        assert log.contents().types == {("Added", 1): 2148}
+
     def test_a_transaction_that_fails_leaves_nothing(self) -> None:
         """Something in it cannot be stored: none of it is."""
         log, author = self.open(), Author(1)
