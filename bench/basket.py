@@ -50,9 +50,9 @@ def item(number: int) -> str:
 
 @asynccontextmanager
 async def opened(folder: str, name: str, durability: str = "full") -> AsyncIterator[Replica]:
-    """A replica over a file in `folder`."""
-    path = f"{folder}/{name}.db"
-    async with Replica.open(path, store="bench", name=name, aggregates=[Basket], durability=durability) as replica:
+    """A replica over a file in `folder`; with durability "memory" over none."""
+    path, level = (":memory:", "full") if durability == "memory" else (f"{folder}/{name}.db", durability)
+    async with Replica.open(path, store="bench", name=name, aggregates=[Basket], durability=level) as replica:
         yield replica
 
 

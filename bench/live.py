@@ -32,7 +32,9 @@ MESSAGE = bytes(100)
 async def main(run: Run) -> None:
     count = run.size(5 * RATE, RATE // 2)
     contenders = {
-        "anabranch, FULL": partial(anabranch, count),
+        "anabranch, FULL": partial(anabranch, count, "full"),
+        "anabranch, NORMAL": partial(anabranch, count, "normal"),
+        "anabranch, memory": partial(anabranch, count, "memory"),
         "websockets, there": partial(echo, count, False),
         "websockets, there and back": partial(echo, count, True),
         "websockets and SQLite by hand, FULL": partial(by_hand, count),
@@ -60,12 +62,12 @@ async def paced(count: int, send: Callable[[int], Awaitable[Any]], seen: list[fl
     return {"p50 ms": quantile(took, 0.5), "p99 ms": quantile(took, 0.99), "max ms": max(took)}
 
 
-async def anabranch(count: int) -> Figures:
+async def anabranch(count: int, durability: str) -> Figures:
     seen: list[float] = []
     with TemporaryDirectory() as folder:
         async with (
-            opened(folder, "a") as a,
-            opened(folder, "b") as b,
+            opened(folder, "a", durability) as a,
+            opened(folder, "b", durability) as b,
             serve(a, HOST, 0) as server,
             connect(b, f"ws://{HOST}:{server.port}"),
         ):

@@ -138,10 +138,11 @@ class Tail:
 
     def copy(self) -> Tail:
         twin = object.__new__(Tail)
-        for name in Tail.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin.store, twin.replica, twin.seq, twin.hash = self.store, self.replica, self.seq, self.hash
+        twin.first, twin.parent = self.first, self.parent
+        twin.wall, twin.events, twin.payload = self.wall, self.events, self.payload
         twin._digests = [digest.copy() for digest in self._digests]
-        twin.streams, twin.types = dict(self.streams), dict(self.types)
+        twin.streams, twin.types = self.streams.copy(), self.types.copy()
         return twin
 
     @property

@@ -47,8 +47,10 @@ class _Arriving:
     parting: Parting | None
     replica: int
     end: End
-    pieces: list[tuple[Tail, Slice, Decoded]] = field(default_factory=list)
-    """Each slice with the tail it continues."""
+    """The end that the slices go on from; after `check`, with the stamp and context of the last commit."""
+    tail: Tail
+    """The tail after them."""
+    pieces: list[tuple[Slice, Decoded]] = field(default_factory=list)
     hashes: dict[int, bytes] = field(default_factory=dict)
     """The heads at the boundaries that matter: slice ends, and what contexts name."""
     starts: list[BlockStart] = field(default_factory=list)
@@ -57,7 +59,15 @@ class _Arriving:
 
     @property
     def commits(self) -> list[Commit]:
-        return [commit for _, _, decoded in self.pieces for commit in decoded.commits]
+        return [commit for _, decoded in self.pieces for commit in decoded.commits]
+
+    def hashes_at(self, wanted: frozenset[int]) -> dict[int, bytes]:
+        """The heads at boundaries within the slices: computed once more, since few contexts name any."""
+        hashes: dict[int, bytes] = {}
+        tail = self.end.tail.copy()
+        for piece, decoded in self.pieces:
+            hashes |= tail.accept(piece, decoded, wanted)
+        return hashes
 
 
 def ingest(
@@ -115,12 +125,11 @@ class _Batch:
         absent = {item.number for item in placed if item.number and item.number not in self.memory.ends}
         if absent:
             raise Missing(ends=tuple(sorted(absent)))
-        tails: dict[int, Tail] = {}
         for item in placed:
             here = self._arriving(item)
-            tail = tails.setdefault(id(here), here.end.tail.copy())
+            tail = here.tail
             decoded = tail.read(item.piece)
-            here.pieces.append((tail.copy(), item.piece, decoded))
+            here.pieces.append((item.piece, decoded))
             here.streams += [(name, tail.first) for name in decoded.streams[len(tail.streams) :]]
             here.hashes |= tail.accept(item.piece, decoded)
         named: dict[int, set[int]] = {}
@@ -129,11 +138,9 @@ class _Batch:
                 for observed in commit.observed:
                     named.setdefault(observed.replica, set()).add(observed.seq)
         for here in self.arriving.values():
-            wanted = frozenset(named.get(here.replica, ()))
-            for tail, piece, decoded in here.pieces:
-                inner = frozenset(seq for seq in wanted if piece.after < seq < piece.last)
-                if inner:
-                    here.hashes |= tail.copy().accept(piece, decoded, inner)
+            wanted = named.get(here.replica)
+            if wanted is not None and any(p.after < seq < p.last for seq in wanted for p, _ in here.pieces):
+                here.hashes |= here.hashes_at(frozenset(wanted))
 
     def _arriving(self, item: Placed) -> _Arriving:
         replica, parting = item.piece.replica, item.parting
@@ -146,7 +153,7 @@ class _Batch:
                 end = parting.end
             else:
                 end = End(Tail(self.core.store, replica))
-            here = self.arriving[key] = _Arriving(item.number, parting, replica, end)
+            here = self.arriving[key] = _Arriving(item.number, parting, replica, end, end.tail.copy())
         return here
 
     # --- checking ---
@@ -175,7 +182,7 @@ class _Batch:
         missing: list[Observed],
     ) -> Gap | None:
         end = here.end
-        for _, piece, decoded in here.pieces:
+        for piece, decoded in here.pieces:
             if piece.after == piece.first - 1:
                 here.starts.append(
                     BlockStart(0, piece.first, piece.base, end.stamp, tuple(sorted(end.named.values())))
@@ -267,10 +274,7 @@ class _Batch:
         core, draft = self.core, self.core.draft
         lineage = draft.memory.lineages.get(here.replica, Lineage(()))
         commits = here.commits
-        tail, piece, decoded = here.pieces[-1]
-        end_tail = tail.copy()
-        end_tail.accept(piece, decoded)
-        head = Head(piece.last, piece.head)
+        head = here.tail.head
         number = here.number
         if number is None:
             number = core.next_number()
@@ -285,7 +289,7 @@ class _Batch:
         for start in here.starts:
             draft.starts.append(start._replace(number=number))
         draft.streams += [(stream, number, first) for stream, first in here.streams]
-        for _, piece, _ in here.pieces:
+        for piece, _ in here.pieces:
             draft.add_slice(number, piece)
         draft.count(event for commit in commits for event in commit.events)
         draft.touched.add(number)
@@ -295,7 +299,7 @@ class _Batch:
         )
         memory = draft.memory
         memory.lineages = memory.lineages.set(here.replica, lineage)
-        memory.ends = memory.ends.set(number, here.end._replace(tail=end_tail))
+        memory.ends = memory.ends.set(number, here.end._replace(tail=here.tail))
         tip = lineage.tip
         if tip.number == number:
             memory.version = memory.version.advance(here.replica, head.seq)
@@ -310,8 +314,7 @@ class _Batch:
         if parting is None:
             name = read_introduction(commit, self.core.store).name
             return LogRow(number, here.replica, name, Head(0, b""), commit.stamp)
-        tail, piece, decoded = here.pieces[0]
-        first_hash = tail.copy().accept(piece, decoded, frozenset({commit.last}))[commit.last]
+        first_hash = here.hashes_at(frozenset({commit.last}))[commit.last]
         return LogRow(
             number,
             here.replica,
@@ -319,7 +322,7 @@ class _Batch:
             Head(0, b""),
             commit.stamp,
             parting.parent.number,
-            piece.after,
+            here.pieces[0][0].after,
             first_hash,
             parting.rival_hash,
         )
