@@ -1,7 +1,8 @@
 """Digests: one short name for a state, equal where states are equal.
 
 Rule. What is digested is plain values in an order that depends on bytes alone: paths and dots sorted by
-their msgpack form, text by its text. No dict order, hash seed or history of arrival can enter.
+their msgpack form, text by its text. No dict order, hash seed or history of arrival can enter. A sum may be
+greater than any integer that msgpack has: it is digested as its decimal digits.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from merge.effect import INT_HIGH, INT_LOW
 from merge.text import TextState
 from merge.tree import Tree
 
@@ -21,11 +23,15 @@ def canonical(state: Tree) -> list[Any]:
     """All that a lattice state says, sorted."""
     rows: list[Any] = []
     for path, node in state.walk():
-        said = sorted((*said.dot, said.value) for said in node.said.values())
-        totals = sorted((*said.dot, said.value) for said in node.tallies.values())
+        said = sorted((*said.dot, _encodable(said.value)) for said in node.said.values())
+        totals = sorted((*said.dot, _encodable(said.value)) for said in node.tallies.values())
         absorbed = str(node.absorbed) if isinstance(node.absorbed, TextState) else node.absorbed
         rows.append((path, said, totals, absorbed))
     return sorted(rows, key=lambda row: _encode(row[0]))
+
+
+def _encodable(value: Any) -> Any:
+    return str(value) if type(value) is int and not INT_LOW <= value <= INT_HIGH else value
 
 
 def digest(plain: Any) -> str:

@@ -199,3 +199,15 @@ def test_a_reader_sees_nothing_beyond_the_heads_that_it_was_made_with():
     want = Want(alice.core.me, Head(2, b""), (Head(0, GENESIS),))
     (piece,) = collect(reader, [want], horizon=10, budget=1 << 20).slices
     assert piece.last == 2
+
+
+def test_a_counter_may_pass_what_sixty_four_bits_hold():
+    """Each addition fits in an event; the sum need not, and still has a digest."""
+    alice, bob = direct("alice"), direct("bob")
+    for replica in (alice, bob):
+        for _ in range(3):
+            replica.execute(HOME, Count(2**63 - 1), 1)
+        replica.flush()
+    exchange(alice, bob)
+    assert alice.present(HOME).count.value == 6 * (2**63 - 1)
+    assert alice.digest(HOME) == bob.digest(HOME)
