@@ -5,7 +5,8 @@ durable (FULL), sent, checked, durable there too (NORMAL), folded. Events are se
 earlier ones have arrived. Beside it, over the same kind of loopback websocket and in one process as well: a bare
 `websockets` echo of 100 bytes (there, and there and back), the same by hand with a row in SQLite (aiosqlite) on
 both sides before it counts, and pycrdt-websocket (a set in the served document until the other one's observer is
-called), which stores nothing.
+called), which stores nothing: from the served document to a client, and, as people use it, from one client
+through the server to another. Replicas of Anabranch need no server between them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ async def main(run: Run) -> None:
         "websockets, there": partial(echo, count, False),
         "websockets, there and back": partial(echo, count, True),
         "websockets and SQLite by hand, FULL": partial(by_hand, count),
-        "pycrdt-websocket, memory": partial(pycrdt, count),
+        "pycrdt-websocket, to its server": partial(pycrdt, count),
+        "pycrdt-websocket, to another client": partial(pycrdt_clients, count),
     }
     await compare(f"{RATE} events a second, {count:,} events", contenders, run.times)
 
@@ -127,18 +129,33 @@ async def by_hand(count: int) -> Figures:
 
 
 async def pycrdt(count: int) -> Figures:
-    seen: list[float] = []
     there, here = peers.pycrdt_doc(), peers.pycrdt_doc()
-    items = peers.pycrdt_map(there)
     async with peers.pycrdt_room(there) as port, peers.pycrdt_link(here, port):
-        observed = peers.pycrdt_map(here)
-        subscription = observed.observe(lambda event: seen.extend(time.perf_counter() for _ in event.keys))
-
-        async def send(number: int) -> None:
-            items[item(number)] = number
-
-        try:
-            return await paced(count, send, seen)
-        finally:
-            observed.unobserve(subscription)
+        return await pycrdt_paced(count, there, here)
     raise AssertionError
+
+
+async def pycrdt_clients(count: int) -> Figures:
+    one, other = peers.pycrdt_doc(), peers.pycrdt_doc()
+    async with (
+        peers.pycrdt_room(peers.pycrdt_doc()) as port,
+        peers.pycrdt_link(one, port),
+        peers.pycrdt_link(other, port),
+    ):
+        return await pycrdt_paced(count, one, other)
+    raise AssertionError
+
+
+async def pycrdt_paced(count: int, there: Any, here: Any) -> Figures:
+    """Sets in one document until the other's observer is called."""
+    seen: list[float] = []
+    items, observed = peers.pycrdt_map(there), peers.pycrdt_map(here)
+    subscription = observed.observe(lambda event: seen.extend(time.perf_counter() for _ in event.keys))
+
+    async def send(number: int) -> None:
+        items[item(number)] = number
+
+    try:
+        return await paced(count, send, seen)
+    finally:
+        observed.unobserve(subscription)

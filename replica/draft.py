@@ -79,7 +79,7 @@ class Draft:
         end = self.memory.ends[number]
         if number not in self.touched:
             self.touched.add(number)
-            end = end.copy()
+            end = end.with_tail(end.tail.copy())
             self.memory.ends = self.memory.ends.set(number, end)
         return end
 
@@ -99,7 +99,8 @@ class Draft:
     def settled(self) -> Memory:
         """The memory that this draft becomes."""
         memory = self.memory
-        memory.types = memory.types.update({kind: memory.types.get(kind, 0) + n for kind, n in self.types.items()})
+        for kind, events in self.types.items():
+            memory.types = memory.types.set(kind, memory.types.get(kind, 0) + events)
         return memory
 
     def add_slice(self, number: int, piece: Slice) -> None:

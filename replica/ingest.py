@@ -299,7 +299,7 @@ class _Batch:
         )
         memory = draft.memory
         memory.lineages = memory.lineages.set(here.replica, lineage)
-        memory.ends = memory.ends.set(number, here.end._replace(tail=here.tail))
+        memory.ends = memory.ends.set(number, here.end.with_tail(here.tail))
         tip = lineage.tip
         if tip.number == number:
             memory.version = memory.version.advance(here.replica, head.seq)

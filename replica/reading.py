@@ -46,8 +46,8 @@ class End(NamedTuple):
     context: VersionVector = NOTHING
     named: Map[int, Observed] = Map()
 
-    def copy(self) -> End:
-        return self._replace(tail=self.tail.copy())
+    def with_tail(self, tail: Tail) -> End:
+        return End(tail, self.stamp, self.context, self.named)
 
     def after(self, commit: Commit, seen: VersionVector) -> End:
         """The end after `commit`, of which `seen` is the context."""
@@ -113,7 +113,7 @@ class Reader:
     def _after(self, opened: Opened, seq: int) -> End:
         """The end after the commits of a block up to `seq`."""
         commits = opened.upto(seq)
-        end = opened.before.copy()
+        end = opened.before.with_tail(opened.before.tail.copy())
         piece = opened.piece
         if seq < piece.last:
             head = opened.hash_at(seq)
