@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -42,6 +43,38 @@ async def main(run: Run) -> None:
                 contenders["pycrdt-store"] = partial(pycrdt_store, writers, min(slow, 500))
             title = f"{writers} writer{'s'[: writers > 1]}, synchronous={durability.upper()}, {count:,} events"
             await compare(title, contenders, run.times)
+        title = f"1 writer, synchronous={durability.upper()}, {single:,} events in each, event by event in turns"
+        print(f"\n{title}\n")
+        for _ in range(run.times):
+            print(await in_turns(durability, single))
+
+
+async def in_turns(durability: str, count: int) -> str:
+    """One event here, one there: what disturbs the one disturbs the other."""
+    ours, theirs = [], []
+    with TemporaryDirectory() as folder:
+        async with (
+            opened(folder, "a", durability) as replica,
+            aiosqlite.connect(f"{folder}/raw.db", isolation_level=None) as db,
+        ):
+            await prepare(db, durability)
+            for stream in STREAMS:
+                await replica.append(stream, ItemAdded("first"))
+            for number in range(count):
+                start = time.perf_counter()
+                await replica.execute(STREAMS[number % 16], AddItem(item(number // 16)))
+                middle = time.perf_counter()
+                await db.execute(INSERT, row(number))
+                ours.append(middle - start)
+                theirs.append(time.perf_counter() - middle)
+    one, other = median(ours) * 1000, median(theirs) * 1000
+    return f"anabranch execute {one:.2f} ms, aiosqlite by hand {other:.2f} ms: x{one / other:.2f} (medians)"
+
+
+async def prepare(db: aiosqlite.Connection, durability: str) -> None:
+    await db.execute("PRAGMA journal_mode=WAL")
+    await db.execute(f"PRAGMA synchronous={durability}")
+    await db.execute("CREATE TABLE event(seq INTEGER PRIMARY KEY, stream TEXT, type TEXT, payload BLOB)")
 
 
 async def spread(writers: int, count: int, put: Put) -> Figures:
@@ -75,9 +108,7 @@ async def by_hand(durability: str, writers: int, count: int) -> Figures:
     with TemporaryDirectory() as folder:
         level = None if writers == 1 else "DEFERRED"
         async with aiosqlite.connect(f"{folder}/raw.db", isolation_level=level) as db:
-            await db.execute("PRAGMA journal_mode=WAL")
-            await db.execute(f"PRAGMA synchronous={durability}")
-            await db.execute("CREATE TABLE event(seq INTEGER PRIMARY KEY, stream TEXT, type TEXT, payload BLOB)")
+            await prepare(db, durability)
             if writers == 1:
                 return await spread(1, count, lambda number: db.execute(INSERT, row(number)))
             async with asyncio.TaskGroup() as tasks:
