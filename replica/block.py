@@ -36,7 +36,7 @@ import msgspec
 from msgspec.msgpack import Decoder, Encoder
 
 from merge.stamp import COUNTER_LIMIT, WALL_LIMIT, Stamp
-from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, PREFIX, Commit, Note, Observed, Recorded
+from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, MAX_SCHEMA, PREFIX, Commit, Note, Observed, Recorded
 from replica.errors import InvalidBatch
 
 BLOCK_EVENTS = 1024
@@ -151,6 +151,7 @@ class Tail:
 
     def append(self, commit: Commit) -> Slice:
         """Take one commit of this log's own replica, and return it as a slice."""
+        observed, note = _pack(commit.observed or None), _pack(commit.note)
         streams, types = [], []
         for event in commit.events:
             streams.append(_pack(self._number(self.streams, event.stream)))
@@ -160,8 +161,8 @@ class Tail:
             _pack(len(commit.events)),
             _pack(commit.stamp.wall - self.wall),
             _pack(commit.stamp.counter),
-            _pack(commit.observed or None),
-            _pack(commit.note),
+            observed,
+            note,
             b"".join(streams),
             b"".join(types),
             payload,
@@ -291,8 +292,8 @@ def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[An
             if not 0 <= item < len(table):
                 raise InvalidBatch(f"{_where(piece)} uses a name before it is given")
             out.append(table[item])
-        elif type(item) is tuple and not (0 < len(item[0]) <= MAX_NAME and item[1] >= 0):
-            raise InvalidBatch(f"{_where(piece)} has a type name that is empty or longer than {MAX_NAME}")
+        elif type(item) is tuple and not (0 < len(item[0]) <= MAX_NAME and 0 <= item[1] <= MAX_SCHEMA):
+            raise InvalidBatch(f"{_where(piece)} has a type whose name or schema version is out of bounds")
         else:
             if item in names:
                 raise InvalidBatch(f"{_where(piece)} gives the name {item!r} twice")

@@ -11,17 +11,21 @@ Rule 3. It holds at most 4,096 events and 256 KiB of payload: everything that ha
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from merge.stamp import Stamp
 from merge.version import Dot
+from replica.errors import InvalidEvent
 
 MAX_EVENTS = 4096
 MAX_PAYLOAD = 256 * 1024
 MAX_NAME = 256
 """Longest stream or type name, in characters: names are repeated in indices and error messages."""
+MAX_WORDS = 512
+"""Longest command id, correlation id or subject, in characters."""
+MAX_SCHEMA = (1 << 31) - 1
 PREFIX = 8
 """Bytes of a head's hash that name a branch in a context: enough that nobody meets two by chance."""
 
@@ -43,13 +47,33 @@ class Recorded(NamedTuple):
     payload: bytes
 
 
+Words = Annotated[str, msgspec.Meta(max_length=MAX_WORDS)]
+
+
 class Note(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a commit may say about itself. `subject` is room for the key under which payloads are erased."""
 
-    command: str | None = None
-    correlation: str | None = None
+    command: Words | None = None
+    correlation: Words | None = None
     cause: tuple[int, int] | None = None
-    subject: str | None = None
+    subject: Words | None = None
+
+
+_decode_note = msgspec.msgpack.Decoder(Note).decode
+
+
+def make_note(command: str | None, correlation: str | None, cause: tuple[int, int] | None) -> Note | None:
+    """A note that everybody can read, or None where nothing is noted; InvalidEvent where there is none such."""
+    if command is None and correlation is None and cause is None:
+        return None
+    try:
+        plain = None if cause is None else (int(cause[0]), int(cause[1]))
+        return _decode_note(msgspec.msgpack.encode(Note(command, correlation, plain)))
+    except (TypeError, ValueError, IndexError, OverflowError, msgspec.ValidationError) as error:
+        raise InvalidEvent(
+            f"nothing was recorded: a command id and a correlation id are strings of at most {MAX_WORDS} "
+            f"characters, a cause is a dot, and one of these is not ({error})"
+        ) from error
 
 
 class Commit(NamedTuple):

@@ -93,6 +93,7 @@ class Core:
         self._labels: dict[int, ReplicaId] = {}
         self._draft: Draft | None = None
         self._context_known = False
+        self._doubted = False
         self._next_number = max((row.number for row in contents.logs), default=0) + 1
         self.sought: frozenset[Observed] = frozenset()
         """Boundaries that were looked for in the log as it is now, and are not there."""
@@ -149,6 +150,7 @@ class Core:
 
     def _loaded(self, stream: str) -> tuple[Aggregate, Any]:
         """The aggregate of a stream and its state in the draft; Missing where it is not loaded."""
+        check_name(stream)
         aggregate = self.aggregate_of(stream)
         memory = self.now
         if stream in memory.poison:
@@ -180,7 +182,6 @@ class Core:
         if not events:
             return Committed((), None)
         admitted = [self.types.admit(event) for event in events]
-        check_name(stream)
         recorded = tuple(
             Recorded(stream, type(event).__name__, event.schema, payload) for payload, event in admitted
         )
@@ -387,6 +388,13 @@ class Core:
         self.me = replica
         draft.identity_changed = True
         self._context_known = False
+
+    def doubt(self) -> bool:
+        """A peer says that it goes by this id. Go on under a new one; once, since a claim costs a peer nothing."""
+        doubted, self._doubted = self._doubted, True
+        if not doubted:
+            self.succeed()
+        return not doubted
 
     # --- the end of a draft ---
 

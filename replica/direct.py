@@ -116,9 +116,9 @@ class DirectReplica:
                 hear(settled)
         return settled
 
-    def succeed(self) -> None:
-        """Go on under a new id, because this one is in use elsewhere."""
-        self.core.succeed()
+    def doubt(self) -> None:
+        """A peer goes by this id too: go on under a new one."""
+        self.core.doubt()
         self.flush()
 
     def present(self, stream: str) -> Any:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from replica.commit import MAX_NAME, MAX_SCHEMA
 from replica.errors import InvalidEvent
 
 
@@ -72,6 +73,11 @@ class EventTypes:
         self._decoders: dict[tuple[str, int], msgspec.msgpack.Decoder[Event]] = {}
         self._classes: dict[str, type[Event]] = {}
         for kind in classes:
+            if not 0 < len(kind.__name__) <= MAX_NAME or not 0 <= kind.schema <= MAX_SCHEMA:
+                raise TypeError(
+                    f"{kind.__name__} cannot be recorded: a type name has at most {MAX_NAME} characters, and "
+                    f"`schema` is an int from 0 to {MAX_SCHEMA}"
+                )
             known = self._classes.setdefault(kind.__name__, kind)
             if known is not kind:
                 raise TypeError(

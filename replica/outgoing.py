@@ -16,6 +16,9 @@ from replica.block import GENESIS, Head, Layout, Slice
 from replica.log import LogRow
 from replica.reading import Reader
 
+MAX_PIECES = 4096
+"""Slices in a batch, as many as a receiver looks up."""
+
 
 class Want(NamedTuple):
     """A log that a peer lacks the end of, and the heads from which it may have to be continued."""
@@ -74,7 +77,7 @@ def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) ->
     """Replicas of which this batch has the log that others part from: those come in the next batch."""
     size = 0
     more = False
-    while heap and heap[0][0] < limit and not more:
+    while heap and heap[0][0] < limit and not more and len(parts) < MAX_PIECES:
         _, n, cursor = heap[0]
         rival = min((entry[0] for entry in heap[1:3]), default=limit)
         layout, start = cursor.layout, cursor.index
@@ -103,6 +106,7 @@ def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) ->
         else:
             heappop(heap)
     beyond = sum(c.row.head.seq - c.seq for stamp, _, c in heap if stamp >= limit)
+    more = more or len(parts) >= MAX_PIECES
     return Collected([layout.cut(start, stop) for layout, start, stop in parts], more and bool(heap), beyond)
 
 

@@ -14,6 +14,7 @@ steps wait for the next one: that is group commit, and it costs nobody a timer.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import time
@@ -21,7 +22,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Generic, TypeVar
@@ -31,11 +31,11 @@ from replica.aggregate import Aggregate
 from replica.arrange import Gap, Placed, arrange
 from replica.backend import Backend, MemoryBackend, connected
 from replica.block import Slice
-from replica.commit import Note
+from replica.commit import make_note
 from replica.core import Committed, Core, Settled
 from replica.digest import digest
 from replica.direct import load, reader_of
-from replica.errors import AnabranchError, Closed, PoisonEvent, StoreError, WrongStore
+from replica.errors import Closed, PoisonEvent, StoreError, WrongStore
 from replica.event import Command, Event
 from replica.ingest import Ingested
 from replica.log import CommitInDoubt, Contents, Identity, LogRow, Transaction
@@ -43,6 +43,8 @@ from replica.mark import OPENINGS, MarkFile, locked
 from replica.missing import Missing
 from replica.sqlite import SqliteThread
 from replica.status import Status
+
+log = logging.getLogger("anabranch.replica")
 
 T = TypeVar("T")
 MEMORY = ":memory:"
@@ -183,12 +185,12 @@ class Replica:
 
         Raises Refused (nothing was recorded), InvalidEvent, UnknownStream, PoisonEvent, Closed.
         """
-        note = _note(command_id, correlation, cause)
+        note = make_note(command_id, correlation, cause)
         return await self._do(lambda: self._core.execute(stream, command, self._clock(), note))
 
     async def append(self, stream: str, *events: Event, correlation: str | None = None) -> Committed:
         """Record facts that were decided elsewhere (a sensor, an import), as one commit."""
-        note = _note(None, correlation, None)
+        note = make_note(None, correlation, None)
         return await self._do(lambda: self._core.append(stream, events, self._clock(), note))
 
     async def present(self, stream: str) -> Any:
@@ -295,9 +297,9 @@ class Replica:
         answer: asyncio.Future[Ingested | Gap] = asyncio.get_running_loop().create_future()
         return await self._enter(_IngestStep(self._core, pieces, horizon, answer))
 
-    async def succeed(self) -> None:
-        """Go on under a new id, because this one is in use elsewhere."""
-        await self._do(self._core.succeed)
+    async def doubt(self) -> None:
+        """A peer goes by this id too: go on under a new one."""
+        await self._do(self._core.doubt)
 
     async def read(self, call: Callable[[Any], T]) -> T:
         """Call something with a Reader of what is durable, on the thread of the log."""
@@ -315,13 +317,24 @@ class Replica:
 
     # --- the pump ---
 
+    @property
+    def _why_failed(self) -> str:
+        return f"{self.name} stopped: {self._failed}. What was acknowledged is in its file; open it again."
+
+    @property
+    def closed(self) -> bool:
+        """It takes no more steps: it was closed, or it failed."""
+        return self._closing or self._failed is not None
+
     async def _do(self, play: Callable[[], T]) -> T:
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         return await self._enter(_Step(play, answer))
 
     async def _enter(self, step: _Step[T]) -> T:
-        if self._closing or self._failed:
-            raise Closed(f"{self.name} is closed; nothing was recorded") from self._failed
+        if self._failed is not None:
+            raise Closed(f"nothing was recorded: {self._why_failed}") from self._failed
+        if self._closing:
+            raise Closed(f"{self.name} is closed; nothing was recorded")
         self._steps.append(step)
         self._wake.set()
         return await step.answer
@@ -342,7 +355,7 @@ class Replica:
                 await self._play(taken)
         except Exception as error:
             self._failed = error
-            failure = Closed(f"{self.name} stopped: {error}. What was acknowledged is in its file; open it again.")
+            failure = Closed(self._why_failed)
             for step in (*self._taken, *self._steps):
                 step.settle(failure)
             self._steps.clear()
@@ -363,7 +376,11 @@ class Replica:
                     await self._flush(played)
                     played.clear()
                     played.append(step)
-                    await self._load(step, missing)
+                    try:
+                        await self._load(step, missing)
+                    except Exception as error:
+                        step.error = error
+                        break
                     continue
                 except Exception as error:
                     step.error = error
@@ -374,10 +391,7 @@ class Replica:
         core = self._core
         if missing.arrange is not None and isinstance(step, _IngestStep):
             pieces = missing.arrange
-            try:
-                step.placed = await self._backend.run(lambda log: arrange(reader_of(core, log), pieces))
-            except AnabranchError as error:
-                step.play = partial(_raise, error)
+            step.placed = await self._backend.run(lambda log: arrange(reader_of(core, log), pieces))
             return
         supply = await self._backend.run(lambda log: load(reader_of(core, log), missing))
         supply(core)
@@ -419,7 +433,17 @@ class Replica:
         return None
 
     async def _seal(self) -> None:
-        """Store full blocks as one slice each: one of them in any case, the others while nobody waits."""
+        """Store full blocks as one slice each: one of them in any case, the others while nobody waits.
+
+        A block that cannot be sealed stays as it is, which is slower and loses nothing.
+        """
+        try:
+            await self._seal_some()
+        except Exception:
+            log.exception("%s: a full block could not be stored as one; it stays in its parts", self.name)
+            self._unsealed = False
+
+    async def _seal_some(self) -> None:
         while found := await self._backend.run(lambda log: log.unsealed()):
             for number, first in found:
                 await self._backend.run(lambda log, n=number, f=first: log.seal(n, f))  # type: ignore[misc]
@@ -431,14 +455,6 @@ class Replica:
         self._core.identity_is_new = False
         self._core.memory.identity = identity
         await self._backend.run(lambda log: log.write(Transaction([], [], [], [], {}, identity)))
-
-
-def _raise(error: Exception) -> Any:
-    raise error
-
-
-def _note(command: str | None, correlation: str | None, cause: tuple[int, int] | None) -> Note | None:
-    return Note(command, correlation, cause) if command or correlation or cause else None
 
 
 def _not_recorded(error: Exception) -> StoreError:

@@ -4,6 +4,9 @@ For each log of mine whose head the peer does not have, it says from which of th
 head says where a log ends, not what lies below it, so the answer is a list of candidates, the highest first;
 the log itself knows which of them it has passed through. None of them, and the history is sent from its
 beginning: a second one was written under the same id.
+
+Where all heads of the peer are higher than mine, they may go on from mine, and there is nothing to send; unless
+I hold one of them too, and so know that mine is another history.
 """
 
 from __future__ import annotations
@@ -24,6 +27,6 @@ def compare(mine: Heads, theirs: Heads) -> list[Want]:
             if head in their:
                 continue
             below = sorted((base for base in their if base.seq <= head.seq), reverse=True)
-            if below or not their:
-                wants.append(Want(replica, head, tuple(below) or (Head(0, GENESIS),)))
+            if below or not their or any(base in own for base in their):
+                wants.append(Want(replica, head, tuple(below) if their else (Head(0, GENESIS),)))
     return wants

@@ -135,7 +135,7 @@ class Conversation:
                 self._say(self.session.ingested(effect.number, await self._ingest(effect)))
             elif isinstance(effect, Doubt):
                 if self._replica.core.me == self.session.hello.replica:
-                    await self._replica.succeed()
+                    await self._replica.doubt()
             else:
                 self._say([effect])
 

@@ -83,6 +83,6 @@ class DirectNode:
                         self._do(link, session.ingested(number, result))
                 case Doubt():
                     if self.replica.core.me == session.hello.replica:
-                        self.replica.succeed()
+                        self.replica.doubt()
                 case Close(error):
                     self.ended[link] = error

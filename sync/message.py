@@ -3,7 +3,7 @@
 | tag | message | meaning                                                                             |
 |-----|---------|-------------------------------------------------------------------------------------|
 | 0   | Hello   | who I am, and how far in the future I accept stamps                                   |
-| 1   | Have    | the heads of all logs that I hold; `reply` asks for yours                             |
+| 1   | Have    | the heads of all logs that I hold, in one or more parts; `reply` asks for yours        |
 | 2   | Batch   | commits: slices that, with what you said you have, are causally closed                |
 | 3   | Ack     | batch `number` is durable here; a digest of all my heads now                          |
 | 4   | Digest  | a digest of all my heads now; said every 2 s                                          |
@@ -27,6 +27,14 @@ from sync.errors import RemoteProtocolError
 FORMAT = 0
 MAX_FRAME = 1 << 20
 """Bytes. A commit has at most 256 KiB of payload, a block at most twice that; the rest is room for names."""
+
+PART = 16_384
+"""Heads in one part of a Have: about 0.75 MiB."""
+MAX_PARTS = 16
+MAX_HEADS = 64
+"""Histories under one id that are compared: there should be one."""
+MAX_SLICES = 4096
+"""Slices in a batch: each is looked up, and an honest batch has about one a log."""
 
 Bits64 = Annotated[int, msgspec.Meta(ge=0)]
 Hash = Annotated[bytes, msgspec.Meta(min_length=HASH, max_length=HASH)]
@@ -53,6 +61,8 @@ class Have(_Message, frozen=True, tag=1):
     """Counts the Haves of this side. Batches say which they answer."""
     heads: list[tuple[Bits64, Bits64, Hash]]
     reply: bool
+    part: Bits64 = 0
+    parts: Bits64 = 1
 
 
 class Batch(_Message, frozen=True, tag=2):
@@ -102,11 +112,20 @@ Heads = dict[int, tuple[Head, ...]]
 def digest_of(heads: Heads) -> bytes:
     """16 bytes that name a set of heads."""
     rows = sorted((replica, *head) for replica, own in heads.items() for head in own)
-    return blake2b(encode(rows), digest_size=16).digest()
+    return blake2b(encode(rows), digest_size=16, person=b"anabranch 0").digest()
 
 
 def heads_of(rows: Iterable[tuple[int, int, bytes]]) -> Heads:
+    """By replica; RemoteProtocolError where somebody claims more histories under one id than are compared."""
     heads: Heads = {}
     for replica, seq, hash_ in rows:
-        heads[replica] = (*heads.get(replica, ()), Head(seq, hash_))
+        held = heads.get(replica, ())
+        if len(held) >= MAX_HEADS:
+            raise RemoteProtocolError("too-large", f"more than {MAX_HEADS} histories under the id {replica:016x}")
+        heads[replica] = (*held, Head(seq, hash_))
     return heads
+
+
+def plain(words: str) -> str:
+    """What a peer said, fit for a log and a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in words)

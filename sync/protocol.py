@@ -16,8 +16,8 @@ Rule 5. Each side says how far in the future it accepts stamps. The other one st
         later waits, and is counted.
 Rule 6. What a peer claims is checked before it is believed. A false claim ends the session with one typed
         error, in words on both sides. A peer's progress is never remembered beyond the session.
-Rule 7. A peer that goes by my id, or knows more of my log than I do, shows that my id is in use elsewhere:
-        I go on under a new one.
+Rule 7. A peer that goes by my id shows that it is in use elsewhere: I go on under a new one. (That more was
+        written under it than I have, its bytes show when they are ingested; a mere claim shows nothing.)
 
 Theory of operation. `theirs` is what the peer is known to have, or will have when what was sent arrives.
 `compare(mine, theirs)` is what to send. Everything else is about when.
@@ -37,6 +37,9 @@ from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.message import (
     FORMAT,
     MAX_FRAME,
+    MAX_PARTS,
+    MAX_SLICES,
+    PART,
     Ack,
     Batch,
     Bye,
@@ -49,6 +52,7 @@ from sync.message import (
     digest_of,
     encode,
     heads_of,
+    plain,
 )
 
 WINDOW = 8
@@ -56,6 +60,8 @@ WINDOW = 8
 BATCH = 256 * 1024
 """Bytes of columns in a batch, about: small enough that batches of several sessions take turns."""
 MAX_GAPS = 10
+MAX_OLD_GAPS = 8 * WINDOW
+"""Gaps in batches that had been sent before our answer arrived: a window of them is honest, many are not."""
 PATIENCE = 2
 """Ticks that a batch may stay unacknowledged before it counts as lost."""
 
@@ -127,6 +133,11 @@ class Session:
         self._haves = 0
         self._answering = 0
         self._gaps = 0
+        self._old_gaps = 0
+        self._arriving: list[Slice] = []
+        """The slices of the batch that is being ingested."""
+        self._parts: dict[int, Have] = {}
+        """Parts of a Have that is not whole yet."""
         self._current = True
         """The batch at hand was sent after the peer had received our latest Have."""
 
@@ -151,12 +162,16 @@ class Session:
         """What became of the batch of an Ingest effect. `published` is called for what it brought."""
         if self.closed:
             return []
+        arrived, self._arriving = self._arriving, []
         if isinstance(result, Exception):
             self._end(RemoteProtocolError("invalid-batch", str(result)))
         elif isinstance(result, Gap):
             self._gap(result)
         else:
-            self._gaps = 0
+            self._gaps = self._old_gaps = 0
+            for piece in arrived:
+                self._note(piece)
+            self._behind = self._behind or bool(result.forked)
             self._say(Ack(number, digest_of(self.mine), self.horizon))
             self._pump()
         return self._effects()
@@ -178,7 +193,13 @@ class Session:
         self.mine = heads
         if self.closed or self.theirs is None:
             return []
-        news = [s for s in slices if Head(s.last, s.head) not in self.theirs.get(s.replica, ())]
+        arriving = {(s.replica, s.last, s.head) for s in self._arriving}
+        news = [
+            s
+            for s in slices
+            if (s.replica, s.last, s.head) not in arriving
+            and Head(s.last, s.head) not in self.theirs.get(s.replica, ())
+        ]
         if news:
             if not self._push(news, newest):
                 self._behind = True
@@ -221,7 +242,8 @@ class Session:
     def _receive(self, message: Message) -> None:
         if isinstance(message, Bye):
             self.closed = True
-            self._out.append(Close(LocalProtocolError(message.kind, message.text) if message.kind else None))
+            fault = LocalProtocolError(plain(message.kind), plain(message.text)) if message.kind else None
+            self._out.append(Close(fault))
         elif isinstance(message, Hello):
             self._hello(message)
         elif self.peer is None:
@@ -259,12 +281,19 @@ class Session:
         self._say_have(reply=False)
 
     def _have(self, have: Have) -> None:
+        if not have.part < have.parts <= MAX_PARTS:
+            raise RemoteProtocolError("unreadable", f"part {have.part} of {have.parts} of a Have")
+        if have.parts > 1:
+            self._parts = {n: part for n, part in self._parts.items() if part.number == have.number}
+            self._parts[have.part] = have
+            if len(self._parts) < have.parts:
+                return
+            rows = [row for part in self._parts.values() for row in part.heads]
+            self._parts = {}
+        else:
+            rows = have.heads
         self._answering = have.number
-        self.theirs = heads_of(have.heads)
-        own = self.mine.get(self.hello.replica, ())
-        for head in self.theirs.get(self.hello.replica, ()):
-            if head.seq > max((mine.seq for mine in own), default=0):
-                self._out.append(Doubt(f"a peer holds {head.seq} events of this id, and here are fewer"))
+        self.theirs = heads_of(rows)
         self._under_way.clear()
         if have.reply:
             self._say_have(reply=False)
@@ -275,16 +304,21 @@ class Session:
         assert self.theirs is not None
         if not batch.slices:
             raise RemoteProtocolError("empty", "a batch without commits")
-        for piece in batch.slices:
-            self._note(piece)
+        if len(batch.slices) > MAX_SLICES:
+            raise RemoteProtocolError(
+                "too-large", f"a batch of {len(batch.slices)} slices; the limit is {MAX_SLICES}"
+            )
+        self._arriving = batch.slices
         self._current = batch.answers >= self._haves
         self._out.append(Ingest(batch.number, batch.slices, self.horizon))
 
     def _gap(self, gap: Gap) -> None:
         if not self._current:
-            return
+            self._old_gaps += 1
+            if self._old_gaps < MAX_OLD_GAPS:
+                return
         self._gaps += 1
-        if self._gaps >= MAX_GAPS:
+        if self._gaps >= MAX_GAPS or self._old_gaps >= MAX_OLD_GAPS:
             text = f"{MAX_GAPS} batches in a row stood on commits that are not held here"
             self._end(RemoteProtocolError("gaps", text))
             return
@@ -311,7 +345,9 @@ class Session:
         """Say which heads are held. Leaving out a replica asks for its whole history."""
         self._haves += 1
         rows = [(r, *head) for r, heads in sorted(self.mine.items()) if r != without for head in heads]
-        self._say(Have(self._haves, rows, reply))
+        parts = [rows[at : at + PART] for at in range(0, len(rows), PART)] or [[]]
+        for number, part in enumerate(parts):
+            self._say(Have(self._haves, part, reply, number, len(parts)))
 
     def _push(self, slices: list[Slice], newest: int) -> bool:
         """Send what has just become durable, if the peer has all that is below it and room for it."""

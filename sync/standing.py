@@ -1,8 +1,9 @@
 """What a replica says of itself at one moment: its Hello, its heads, its horizon.
 
 The horizon is how far in the future stamps are accepted: a day beyond the own clock, so that one wrong clock
-cannot carry everybody's stamps away with it. A clock that stands before the newest stamp in the log is wrong
-itself; the stamp takes its place.
+cannot carry everybody's stamps away with it. A clock that stands before the newest stamp in the log is behind
+itself; the stamp takes its place, so that a slow clock keeps nobody's events out. (The price: a member who means
+harm can lead stamps on, a day at a time.)
 """
 
 from __future__ import annotations
