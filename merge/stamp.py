@@ -21,6 +21,9 @@ from merge.version import name_of
 WALL_LIMIT = 1 << 48
 """Wall time is below 2^48 ms (the year 10889), so that a stamp always fits where it is stored."""
 
+LAST_WALL = WALL_LIMIT - (1 << 16)
+"""No clock goes further, so that a stamp after the last one still fits."""
+
 COUNTER_LIMIT = 1 << 32
 
 
@@ -37,7 +40,7 @@ class Stamp(NamedTuple):
 
 def next_stamp(now: int, observed: Stamp | None, replica: int) -> Stamp:
     """A stamp for `replica` at wall time `now` (ms), greater than the greatest stamp observed."""
-    wall = min(max(now, 0), WALL_LIMIT - 1)
+    wall = min(max(now, 0), LAST_WALL - 1)
     if observed is None or wall > observed.wall:
         return Stamp(wall, 0, replica)
     if observed.counter + 1 < COUNTER_LIMIT:

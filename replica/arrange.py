@@ -4,7 +4,8 @@ Rule 1. A slice that continues the head of a log is taken as it is. This is the 
 Rule 2. What is held already is cut off, commit by commit, by comparing heads: equal heads are equal pasts.
 Rule 3. Where a slice stands on a head that is held but is followed there by another commit, the same id was
         used to write two histories: what comes after the parting becomes a log of its own (see
-        `replica.lineage`).
+        `replica.lineage`). It parts from the log in which that head lies, and not from a third one that parts
+        there too: so that, whatever came first, all branches of one parting are siblings.
 Rule 4. A slice that stands on a seq that is not held is a gap: nobody's fault, answered with one's version.
         A slice that stands on another hash at a seq that is held needs its history from the beginning.
 """
@@ -61,6 +62,8 @@ def arrange(reader: Reader, pieces: list[Slice]) -> list[Placed] | Gap:
     placed: list[Placed] = []
     ends: dict[tuple[int, Head], Placed] = {}
     for piece in _news(reader, pieces):
+        if (piece.replica, Head(piece.last, piece.head)) in ends:
+            continue
         before = ends.get((piece.replica, Head(piece.after, piece.base)))
         found = [before._replace(piece=piece)] if before is not None else _place(reader, piece)
         if isinstance(found, Gap):
@@ -107,7 +110,8 @@ def _place(reader: Reader, piece: Slice) -> list[Placed] | Gap:
             return [Placed(rest, row.number)]
         if rest.after != piece.after:
             return _place(reader, rest)
-        parting = Placed(rest, None, _part(reader, row, end, rest, rival))
+        if head.seq > row.after or not row.parent:
+            parting = Placed(rest, None, _part(reader, row, end, rest, rival))
     if parting is not None:
         return [parting]
     held = max(row.head.seq for row in lineage.rows)

@@ -29,14 +29,25 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec.msgpack import Decoder, Encoder
 
-from merge.stamp import COUNTER_LIMIT, WALL_LIMIT, Stamp
-from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, MAX_SCHEMA, PREFIX, Commit, Note, Observed, Recorded
+from merge.stamp import COUNTER_LIMIT, LAST_WALL, Stamp
+from replica.commit import (
+    MAX_EVENTS,
+    MAX_NAME,
+    MAX_OBSERVED,
+    MAX_PAYLOAD,
+    MAX_SCHEMA,
+    PREFIX,
+    Commit,
+    Note,
+    Observed,
+    Recorded,
+)
 from replica.errors import InvalidBatch
 
 BLOCK_EVENTS = 1024
@@ -226,8 +237,10 @@ class Tail:
             if held >= BLOCK_EVENTS or size >= BLOCK_PAYLOAD:
                 raise InvalidBatch(f"{_where(piece)} goes on after its block is full")
             wall += step
-            if not 0 <= wall < WALL_LIMIT:
+            if not 0 <= wall < LAST_WALL:
                 raise InvalidBatch(f"{_where(piece)} has a stamp outside of time")
+            if observed and not _ascending(observed):
+                raise InvalidBatch(f"{_where(piece)} names more than {MAX_OBSERVED} heads, or names one log twice")
             own = sum(map(len, payloads[start : start + count]))
             if own > MAX_PAYLOAD:
                 raise InvalidBatch(f"{_where(piece)} has a commit of {own} bytes; the limit is {MAX_PAYLOAD}")
@@ -301,6 +314,10 @@ def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[An
             table.append(item)
             out.append(item)
     return out, table
+
+
+def _ascending(observed: list[tuple[int, int, bytes]]) -> bool:
+    return len(observed) <= MAX_OBSERVED and all(one[0] < other[0] for one, other in pairwise(observed))
 
 
 def _where(piece: Slice) -> str:

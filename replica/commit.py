@@ -25,6 +25,8 @@ MAX_NAME = 256
 """Longest stream or type name, in characters: names are repeated in indices and error messages."""
 MAX_WORDS = 512
 """Longest command id, correlation id or subject, in characters."""
+MAX_OBSERVED = 16_384
+"""Most heads that one context may name anew: a newcomer's first commit names all members."""
 MAX_SCHEMA = (1 << 31) - 1
 PREFIX = 8
 """Bytes of a head's hash that name a branch in a context: enough that nobody meets two by chance."""

@@ -94,7 +94,7 @@ class Core:
         self._draft: Draft | None = None
         self._context_known = False
         self._doubted = False
-        self._next_number = max((row.number for row in contents.logs), default=0) + 1
+        self.next_number = max((row.number for row in contents.logs), default=0) + 1
         self.sought: frozenset[Observed] = frozenset()
         """Boundaries that were looked for in the log as it is now, and are not there."""
         self.identity_is_new = identity != contents.identity
@@ -235,7 +235,7 @@ class Core:
         event = ReplicaIntroduced(
             self.store, self.identity.name, self.me, None if row is None else (row.replica, *row.head)
         )
-        number = self.next_number()
+        number = self.take_number()
         stamp = next_stamp(now, draft.memory.stamp, self.me)
         tail = Tail(self.store, self.me)
         row = LogRow(number, self.me, self.identity.name, Head(0, GENESIS), stamp)
@@ -253,7 +253,7 @@ class Core:
             if replica != self.me:
                 head = lineage.tip.head
                 observed = Observed(replica, head.seq, head.hash[:PREFIX])
-                if end is None or end.named.get(replica) != observed:
+                if end is None or end.named.get((replica, lineage.tip.number)) != observed:
                     unseen[replica] = observed
         self.draft.memory.unseen = Map(unseen)
         self._context_known = True
@@ -280,7 +280,8 @@ class Core:
         memory.version = memory.version.advance(me, piece.last)
         memory.stamp = stamp
         memory.lineages = memory.lineages.set(me, lineage.with_row(row.moved_to(head, stamp)))
-        memory.ends = memory.ends.set(row.number, end.after(commit, memory.version))
+        numbers = [memory.lineages[named.replica].tip.number for named in observed]
+        memory.ends = memory.ends.set(row.number, end.after(commit, memory.version, numbers))
         memory.unseen = NONE
         draft.remember([(me, Boundary(row.number, head, stamp))])
         draft.count(recorded)
@@ -356,15 +357,15 @@ class Core:
 
     def supply_boundaries(self, sought: Iterable[Observed], found: Iterable[tuple[int, Boundary]]) -> None:
         found = list(found)
-        self.sought = frozenset(sought) - {Observed(r, b.head.seq, b.head.hash[:PREFIX]) for r, b in found}
+        self.sought = frozenset(sought) - {boundary.named(replica) for replica, boundary in found}
         self.draft.remember(found)
 
     # --- lineages and identity ---
 
-    def next_number(self) -> int:
+    def take_number(self) -> int:
         """A number for a log that is new here."""
-        number = self._next_number
-        self._next_number += 1
+        number = self.next_number
+        self.next_number += 1
         return number
 
     def refold(self, stamp: Stamp) -> None:
@@ -375,7 +376,7 @@ class Core:
         version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}
         memory = draft.memory
         memory.version, memory.stamp = VersionVector(version), stamp
-        memory.presents = memory.ends = memory.recent = memory.unseen = NONE
+        memory.presents = memory.ends = memory.recent = memory.unseen = memory.poison = NONE
         self._context_known = False
 
     def succeed(self) -> None:

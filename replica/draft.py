@@ -37,8 +37,8 @@ class Memory:
     lineages: Map[int, Lineage] = Map()
     ends: Map[int, End] = Map()
     """The open ends that are loaded, by log number. A missing one is read from the log when needed."""
-    recent: Map[tuple[int, int], Boundary] = Map()
-    """Boundaries that contexts may name soon, by (replica, seq)."""
+    recent: Map[Observed, Boundary] = Map()
+    """Boundaries that contexts may name soon, by that name."""
     unseen: Map[int, Observed] = Map()
     """Heads observed since the last own commit."""
     presents: Map[str, Any] = Map()
@@ -91,9 +91,9 @@ class Draft:
 
     def remember(self, found: Iterable[tuple[int, Boundary]]) -> None:
         """Keep boundaries for contexts to name; start afresh rather than grow without bound."""
-        recent: Map[tuple[int, int], Boundary] = Map() if len(self.memory.recent) > RECENT else self.memory.recent
+        recent: Map[Observed, Boundary] = Map() if len(self.memory.recent) > RECENT else self.memory.recent
         for replica, boundary in found:
-            recent = recent.set((replica, boundary.head.seq), boundary)
+            recent = recent.set(boundary.named(replica), boundary)
         self.memory.recent = recent
 
     def settled(self) -> Memory:

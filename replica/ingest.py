@@ -44,12 +44,15 @@ class _Arriving:
     """The slices of a batch for one log, and what they hold."""
 
     number: int | None
+    """The log that they go on from; None until it has a number, where it is new here."""
     parting: Parting | None
     replica: int
     end: End
     """The end that the slices go on from; after `check`, with the stamp and context of the last commit."""
     tail: Tail
     """The tail after them."""
+    row: LogRow | None = None
+    """The log as it will be."""
     pieces: list[tuple[Slice, Decoded]] = field(default_factory=list)
     hashes: dict[int, bytes] = field(default_factory=dict)
     """The heads at the boundaries that matter: slice ends, and what contexts name."""
@@ -116,7 +119,10 @@ class _Batch:
         self.core = core
         self.memory = core.now
         self.horizon = horizon
-        self.arriving: dict[tuple[int, int | None, bytes], _Arriving] = {}
+        self.arriving: dict[tuple[int, int | None, int], _Arriving] = {}
+        self.lineages = core.now.lineages
+        """As they will be after this batch: contexts are read against these."""
+        self.next_number = core.next_number
 
     # --- reading ---
 
@@ -139,12 +145,13 @@ class _Batch:
                     named.setdefault(observed.replica, set()).add(observed.seq)
         for here in self.arriving.values():
             wanted = named.get(here.replica)
-            if wanted is not None and any(p.after < seq < p.last for seq in wanted for p, _ in here.pieces):
+            if wanted and not wanted.isdisjoint({commit.last for commit in here.commits} - here.hashes.keys()):
                 here.hashes |= here.hashes_at(frozenset(wanted))
+        self._number()
 
     def _arriving(self, item: Placed) -> _Arriving:
         replica, parting = item.piece.replica, item.parting
-        key = replica, item.number, parting.end.tail.hash if parting else b""
+        key = replica, item.number, id(parting)
         here = self.arriving.get(key)
         if here is None:
             if item.number is not None:
@@ -156,16 +163,28 @@ class _Batch:
             here = self.arriving[key] = _Arriving(item.number, parting, replica, end, end.tail.copy())
         return here
 
+    def _number(self) -> None:
+        """Number the logs that are new, and see all lineages as they will be after this batch."""
+        for here in self.arriving.values():
+            lineage = self.lineages.get(here.replica, Lineage(()))
+            if here.number is None:
+                here.number, self.next_number = self.next_number, self.next_number + 1
+                row = self._new_row(here, here.number)
+            else:
+                row = next(row for row in lineage.rows if row.number == here.number)
+            here.row = row.moved_to(here.tail.head, here.commits[-1].stamp)
+            self.lineages = self.lineages.set(here.replica, lineage.with_row(here.row))
+
     # --- checking ---
 
     def check(self) -> Gap | None:
-        boundaries: dict[tuple[int, int], list[Boundary]] = {}
+        boundaries: dict[Observed, Boundary] = {}
         for here in self.arriving.values():
+            assert here.number is not None
             for commit in here.commits:
                 if commit.last in here.hashes:
-                    head = Head(commit.last, here.hashes[commit.last])
-                    found = Boundary(here.number or 0, head, commit.stamp)
-                    boundaries.setdefault((here.replica, commit.last), []).append(found)
+                    found = Boundary(here.number, Head(commit.last, here.hashes[commit.last]), commit.stamp)
+                    boundaries[found.named(here.replica)] = found
         missing: list[Observed] = []
         for here in self.arriving.values():
             gap = self._check_log(here, boundaries, missing)
@@ -178,7 +197,7 @@ class _Batch:
     def _check_log(
         self,
         here: _Arriving,
-        arriving: dict[tuple[int, int], list[Boundary]],
+        arriving: dict[Observed, Boundary],
         missing: list[Observed],
     ) -> Gap | None:
         end = here.end
@@ -194,26 +213,20 @@ class _Batch:
                     raise InvalidBatch(f"{_where(commit)} has a stamp that is not after the one before it")
                 if self.horizon is not None and commit.stamp.wall > self.horizon:
                     raise InvalidBatch(f"{_where(commit)} has a stamp beyond the horizon that was announced")
-                context = end.context
+                context, numbers = end.context, []
                 for observed in commit.observed:
-                    found = self._boundary(observed, arriving)
+                    found = arriving.get(observed) or self.memory.recent.get(observed)
                     if found is None:
                         if not self._held(observed):
                             return Gap(observed.replica, observed.seq, foreign=False)
                         missing.append(observed)
                         continue
                     context = self._observe(commit, context, end, observed, found)
+                    numbers.append(found.number)
                 here.contexts.append(context)
-                end = end.after(commit, context)
+                if not missing:
+                    end = end.after(commit, context, numbers)
         here.end = end
-        return None
-
-    def _boundary(self, observed: Observed, arriving: dict[tuple[int, int], list[Boundary]]) -> Boundary | None:
-        where = observed.replica, observed.seq
-        candidates: list[Boundary | None] = [*arriving.get(where, ()), self.memory.recent.get(where)]
-        for found in candidates:
-            if found is not None and found.head.hash.startswith(observed.prefix):
-                return found
         return None
 
     def _held(self, observed: Observed) -> bool:
@@ -226,35 +239,30 @@ class _Batch:
     def _observe(
         self, commit: Commit, context: VersionVector, end: End, observed: Observed, found: Boundary
     ) -> VersionVector:
-        lineage = self.memory.lineages.get(observed.replica)
         if observed.replica == commit.replica:
             raise InvalidBatch(f"{_where(commit)} says that it observed its own log")
-        before = end.named.get(observed.replica)
-        forked = lineage is not None and lineage.forked
-        if before is not None and observed.seq <= before.seq and not forked:
+        before = end.named.get((observed.replica, found.number))
+        if before is not None and observed.seq <= before.seq:
             raise InvalidBatch(f"{_where(commit)} observed less than the commit before it")
         if found.stamp >= commit.stamp:
             raise InvalidBatch(f"{_where(commit)} has a stamp before one that it had observed")
-        seq = observed.seq
-        if lineage is not None and forked and found.number:
-            seq = lineage.effective(found.number, seq)
-        return context.advance(observed.replica, seq)
+        lineage = self.lineages[observed.replica]
+        return context.advance(observed.replica, lineage.effective(found.number, observed.seq))
 
     # --- taking ---
 
     def take(self) -> Ingested:
         core, draft = self.core, self.core.draft
-        forked: list[int] = []
+        memory = draft.memory
+        forked = [here.replica for here in self.arriving.values() if here.parting is not None]
+        core.next_number = self.next_number
+        memory.lineages = self.lineages
         news: list[tuple[Commit, VersionVector]] = []
         for here in self.arriving.values():
-            if here.parting is not None:
-                forked.append(here.replica)
-            number, tip = self._take_log(here)
             commits = here.commits
             draft.commits += commits
-            if number == tip:
+            if self._take_log(here, commits):
                 news += zip(commits, here.contexts, strict=True)
-        memory = draft.memory
         newest = max(commit.stamp for here in self.arriving.values() for commit in here.commits)
         stamp = newest if memory.stamp is None else max(memory.stamp, newest)
         if forked:
@@ -269,23 +277,13 @@ class _Batch:
             core.succeed()
         return Ingested(sum(len(c.events) for here in self.arriving.values() for c in here.commits), tuple(forked))
 
-    def _take_log(self, here: _Arriving) -> tuple[int, int]:
-        """Put one log's commits into the draft. Returns its number, and that of the folded tip."""
+    def _take_log(self, here: _Arriving, commits: list[Commit]) -> bool:
+        """Put one log's commits into the draft. Is it the one that is folded?"""
         core, draft = self.core, self.core.draft
-        lineage = draft.memory.lineages.get(here.replica, Lineage(()))
-        commits = here.commits
-        head = here.tail.head
-        number = here.number
-        if number is None:
-            number = core.next_number()
-            row = self._new_row(here, number)
-            lineage = lineage.with_row(row)
-            if here.parting is not None and here.parting.prefix:
-                self._take_prefix(here, number)
-        else:
-            row = next(row for row in lineage.rows if row.number == number)
-        row = row.moved_to(head, commits[-1].stamp)
-        lineage = lineage.with_row(row)
+        number, head = here.number, here.tail.head
+        assert number is not None
+        if here.parting is not None and here.parting.prefix:
+            self._take_prefix(here, number)
         for start in here.starts:
             draft.starts.append(start._replace(number=number))
         draft.streams += [(stream, number, first) for stream, first in here.streams]
@@ -298,15 +296,14 @@ class _Batch:
             (here.replica, Boundary(number, Head(seq, found), stamps[seq])) for seq, found in here.hashes.items()
         )
         memory = draft.memory
-        memory.lineages = memory.lineages.set(here.replica, lineage)
         memory.ends = memory.ends.set(number, here.end.with_tail(here.tail))
-        tip = lineage.tip
-        if tip.number == number:
-            memory.version = memory.version.advance(here.replica, head.seq)
-            if here.replica != core.me:
-                named = Observed(here.replica, head.seq, head.hash[:PREFIX])
-                memory.unseen = memory.unseen.set(here.replica, named)
-        return number, tip.number
+        if self.lineages[here.replica].tip.number != number:
+            return False
+        memory.version = memory.version.advance(here.replica, head.seq)
+        if here.replica != core.me:
+            named = Observed(here.replica, head.seq, head.hash[:PREFIX])
+            memory.unseen = memory.unseen.set(here.replica, named)
+        return True
 
     def _new_row(self, here: _Arriving, number: int) -> LogRow:
         commit = here.commits[0]

@@ -40,7 +40,7 @@ def read_introduction(commit: Commit, store: str) -> ReplicaIntroduced:
         if (recorded.type, recorded.schema) != (_KIND, ReplicaIntroduced.schema):
             raise InvalidBatch(f"the log of {commit.replica:016x} does not begin with its introduction")
         event = _decode(recorded.payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidBatch(f"the introduction of {commit.replica:016x} cannot be read: {error}") from error
     if event.replica != commit.replica or recorded.stream != stream_of(commit.replica):
         raise InvalidBatch(f"the log of {commit.replica:016x} begins with another replica's introduction")

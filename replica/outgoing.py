@@ -2,6 +2,9 @@
 
 Rule. Stamps rise along a log and exceed all that was observed, so all missing commits up to a stamp are, with
 what the peer has, causally closed; whatever a batch leaves out comes later in that order.
+
+Where a peer is not known to hold where two histories of one id have parted, they go in batches of their own: it
+finds the parting by comparing the second with the first.
 """
 
 from __future__ import annotations
@@ -39,8 +42,9 @@ class Collected(NamedTuple):
 class _Cursor:
     """A place in a log: the next commit to send."""
 
-    def __init__(self, reader: Reader, row: LogRow, seq: int) -> None:
-        self._reader, self.row, self.seq = reader, row, seq
+    def __init__(self, reader: Reader, row: LogRow, base: Head | None) -> None:
+        self._reader, self.row, self.base = reader, row, base
+        self.seq = row.after if base is None else base.seq
         self._open()
 
     def _open(self) -> None:
@@ -73,8 +77,9 @@ def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) ->
     limit = Stamp(horizon + 1, 0, 0)
     parts: list[tuple[Layout, int, int]] = []
     last: dict[int, int] = {}
-    whole: set[int] = set()
-    """Replicas of which this batch has the log that others part from: those come in the next batch."""
+    apart = _apart([c for _, _, c in heap])
+    taken: dict[int, int] = {}
+    """Of the replicas whose histories go apart, the one that this batch has."""
     size = 0
     more = False
     while heap and heap[0][0] < limit and not more and len(parts) < MAX_PIECES:
@@ -83,7 +88,7 @@ def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) ->
         layout, start = cursor.layout, cursor.index
         stop = bisect_left(layout.stamps, min(rival, limit), lo=start)
         room = budget - size
-        if cursor.row.parent and cursor.row.replica in whole:
+        if cursor.row.replica in apart and taken.setdefault(cursor.row.replica, n) != n:
             more = True
             break
         if layout.size(start, stop) > room:
@@ -92,8 +97,6 @@ def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) ->
             if stop == start and parts:
                 break
             stop = max(stop, start + 1)
-        if not cursor.row.parent:
-            whole.add(cursor.row.replica)
         size += layout.size(start, stop)
         at = last.get(n)
         if at is not None and parts[at][0] is layout:
@@ -119,10 +122,18 @@ def _cursors(reader: Reader, wants: Sequence[Want]) -> list[_Cursor]:
         row = rows[0] if rows else row
         if row is None:
             continue
-        base = next((base for base in want.bases if _passed(reader, row, base)), Head(row.after, b""))
-        if base.seq < row.head.seq:
-            cursors.append(_Cursor(reader, row, base.seq))
+        base = next((base for base in want.bases if _passed(reader, row, base)), None)
+        if base is None or base.seq < row.head.seq:
+            cursors.append(_Cursor(reader, row, base))
     return cursors
+
+
+def _apart(cursors: list[_Cursor]) -> set[int]:
+    """The replicas of which several histories begin where the peer is not known to tell them apart."""
+    begun: dict[int, list[Head | None]] = {}
+    for cursor in cursors:
+        begun.setdefault(cursor.row.replica, []).append(cursor.base)
+    return {r for r, bases in begun.items() if len(bases) > 1 and (None in bases or len(set(bases)) < len(bases))}
 
 
 def _passed(reader: Reader, row: LogRow, head: Head) -> bool:

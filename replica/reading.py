@@ -12,7 +12,7 @@ the head of a boundary is a digest of all that comes before it in the block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from immutables import Map
@@ -20,10 +20,13 @@ from immutables import Map
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
 from replica.block import GENESIS, Decoded, Head, Layout, Slice, Tail, cut, join
-from replica.commit import Commit, Observed
+from replica.commit import PREFIX, Commit, Observed
 from replica.errors import DamagedLog
 from replica.lineage import Lineage
 from replica.log import BlockStart, Log, LogRow
+
+LAYOUTS = 16
+"""Blocks that a reader remembers: what is asked at once mostly lies in few."""
 
 
 class Boundary(NamedTuple):
@@ -33,27 +36,31 @@ class Boundary(NamedTuple):
     head: Head
     stamp: Stamp
 
+    def named(self, replica: int) -> Observed:
+        """This boundary as a context names it."""
+        return Observed(replica, self.head.seq, self.head.hash[:PREFIX])
+
 
 class End(NamedTuple):
     """The open end of a log: what is needed to go on from it.
 
-    `named` is what its commits said they had observed; `context` is the version that comes to (see
-    `replica.lineage` for where the two differ).
+    `named` is what its commits said they had observed, the latest of each log, by (replica, number of the log);
+    `context` is the version that comes to (see `replica.lineage` for where the two differ).
     """
 
     tail: Tail
     stamp: Stamp | None = None
     context: VersionVector = NOTHING
-    named: Map[int, Observed] = Map()
+    named: Map[tuple[int, int], Observed] = Map()
 
     def with_tail(self, tail: Tail) -> End:
         return End(tail, self.stamp, self.context, self.named)
 
-    def after(self, commit: Commit, seen: VersionVector) -> End:
-        """The end after `commit`, of which `seen` is the context."""
+    def after(self, commit: Commit, seen: VersionVector, numbers: Iterable[int]) -> End:
+        """The end after `commit`, of which `seen` is the context; what it names lies in the logs `numbers`."""
         named = self.named
-        for observed in commit.observed:
-            named = named.set(observed.replica, observed)
+        for observed, number in zip(commit.observed, numbers, strict=True):
+            named = named.set((observed.replica, number), observed)
         return End(self.tail, commit.stamp, seen.advance(commit.replica, commit.last), named)
 
 
@@ -79,17 +86,23 @@ class Reader:
 
     def __init__(self, log: Log, store: str, lineages: Mapping[int, Lineage]) -> None:
         self.log, self.store, self.lineages = log, store, lineages
+        self._layouts: list[tuple[int, Layout]] = []
 
-    def context_of(self, before: VersionVector, commit: Commit) -> VersionVector:
-        """The version that `commit`, the next of its log, had observed when it was decided."""
-        for observed in commit.observed:
-            seq = observed.seq
-            lineage = self.lineages.get(observed.replica)
-            if lineage is not None and lineage.forked:
-                at = self.boundary(observed.replica, seq, observed.prefix)
-                seq = 0 if at is None else lineage.effective(at.number, seq)
-            before = before.advance(observed.replica, seq)
-        return before
+    def context_of(self, before: VersionVector, observed: Iterable[Observed]) -> tuple[VersionVector, list[int]]:
+        """A version after `observed` was observed too, and the numbers of the logs that that names."""
+        numbers = []
+        for named in observed:
+            lineage = self.lineages.get(named.replica)
+            if lineage is None:
+                number, seq = 0, named.seq
+            elif not lineage.forked:
+                number, seq = lineage.rows[0].number, named.seq
+            else:
+                at = self.boundary(*named)
+                number, seq = (0, 0) if at is None else (at.number, lineage.effective(at.number, named.seq))
+            numbers.append(number)
+            before = before.advance(named.replica, seq)
+        return before, numbers
 
     def _joined(self, row: LogRow, seq: int) -> tuple[BlockStart, Slice]:
         block = self.log.block(row.number, seq)
@@ -105,9 +118,10 @@ class Reader:
         """The block of a log in which event `seq` lies."""
         start, piece = self._joined(row, seq)
         tail = Tail(self.store, row.replica, Head(start.first - 1, start.parent))
-        named = Map({observed.replica: observed for observed in start.named})
-        begun = Commit(row.replica, start.first, start.stamp or Stamp(0, 0, 0), start.named, None, ())
-        context = self.context_of(NOTHING.advance(row.replica, start.first - 1), begun)
+        context, numbers = self.context_of(NOTHING.advance(row.replica, start.first - 1), start.named)
+        named: Map[tuple[int, int], Observed] = Map(
+            {(o.replica, number): o for o, number in zip(start.named, numbers, strict=True)}
+        )
         return Opened(End(tail, start.stamp, context, named), piece, tail.read(piece))
 
     def _after(self, opened: Opened, seq: int) -> End:
@@ -121,7 +135,7 @@ class Reader:
             piece = cut(piece, 0, len(commits), piece.base, head)
         end.tail.accept(piece, end.tail.read(piece))
         for commit in commits:
-            end = end.after(commit, self.context_of(end.context, commit))
+            end = end.after(commit, *self.context_of(end.context, commit.observed))
         return end
 
     def end(self, row: LogRow) -> End:
@@ -147,9 +161,11 @@ class Reader:
 
     def boundary_in(self, row: LogRow, seq: int) -> Boundary | None:
         """The boundary at `seq` of one log; None where no commit ends there. One block."""
-        opened = self.open(row, seq)
-        found = opened.hash_at(seq)
-        return None if found is None else Boundary(row.number, Head(seq, found), opened.upto(seq)[-1].stamp)
+        layout = self.layout(row, seq)
+        index = layout.index_after(seq)
+        if not index:
+            return None
+        return Boundary(row.number, Head(seq, layout.hash_at(index)), layout.stamps[index - 1])
 
     def end_at(self, row: LogRow, head: Head) -> End | None:
         """The end that a log had at `head`; None where it never had that head. One block."""
@@ -162,7 +178,12 @@ class Reader:
 
     def layout(self, row: LogRow, seq: int) -> Layout:
         """How the commits of the block with event `seq` lie, without reading names or payloads."""
-        return Layout(self.store, self._joined(row, seq)[1])
+        for number, layout in self._layouts:
+            if number == row.number and layout.piece.after < seq <= layout.piece.last:
+                return layout
+        layout = Layout(self.store, self._joined(row, seq)[1])
+        self._layouts = [(row.number, layout), *self._layouts[: LAYOUTS - 1]]
+        return layout
 
     def slices(self, row: LogRow, head: Head) -> Iterator[Slice] | None:
         """The log after `head`, block by block; None where it never had that head. One block, then lazily."""
@@ -209,7 +230,7 @@ class Reader:
             opened = self.open(rows[number], max(first, segment.after + 1))
             context = opened.before.context
             for commit in opened.decoded.commits:
-                context = self.context_of(context, commit)
+                context, _ = self.context_of(context, commit.observed)
                 inside = segment.after < commit.first and commit.last <= segment.upto
                 if inside and any(event.stream == stream for event in commit.events):
                     found.append((commit, context))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merge import NOTHING, Dot, Order, ReplicaId, Stamp, VersionVector
-from merge.stamp import COUNTER_LIMIT, WALL_LIMIT, next_stamp
+from merge.stamp import COUNTER_LIMIT, LAST_WALL, WALL_LIMIT, next_stamp
 from merge.version import name_of
 
 replicas = st.integers(0, 4)
@@ -210,7 +210,7 @@ def test_the_wall_follows_the_clock_while_the_clock_runs_ahead() -> None:
 def test_a_clock_before_1970_or_after_10889_is_clamped() -> None:
     """The wall part always fits where it is stored."""
     assert next_stamp(-5, None, 7) == Stamp(0, 0, 7)
-    assert next_stamp(1 << 60, None, 7) == Stamp(WALL_LIMIT - 1, 0, 7)
+    assert next_stamp(1 << 60, None, 7) == Stamp(LAST_WALL - 1, 0, 7)
 
 
 def test_a_counter_that_is_full_moves_the_wall_by_one() -> None:

@@ -1,0 +1,163 @@
+"""Several histories under one id: whatever was copied, and whoever meets whom first, all fold the same one.
+
+Files are copied while they are in use, and copies of copies go on under the same id; witnesses hear some of them
+and write on. When all have met, they hold the same logs and the same presents, and a replica that is opened anew
+folds from its log what the others folded as it came.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import example, given, settings
+
+from replica.arrange import Gap
+from replica.errors import Refused
+from sync.direct import DirectNode
+from tests.network import NOW, Network
+from tests.shop import HOME, AddItem, AddTwice, RemoveItem, direct
+
+ITEMS = ["milk", "eggs", "bread"]
+WITNESSES = "xy"
+COPIES = "abcd"
+
+
+class Family:
+    """A replica, copies of it that do not know of each other, and two witnesses."""
+
+    def __init__(self) -> None:
+        self.replicas = {"a": direct("a"), "x": direct("x"), "y": direct("y")}
+        self.time = NOW
+        self.write("a", AddItem("milk"))
+
+    def write(self, name: str, command: Any) -> None:
+        self.time += 1
+        replica = self.replicas[name]
+        try:
+            replica.execute(HOME, command, self.time)
+        except Refused:
+            return
+        replica.flush()
+
+    def copy(self, name: str) -> None:
+        """One more process goes on with a copy of the file of `name`."""
+        spare = [other for other in COPIES if other not in self.replicas]
+        if spare and name not in WITNESSES:
+            log = copy.deepcopy(self.replicas[name].log)
+            self.replicas[spare[0]] = direct(name, len(self.replicas), log)
+
+    def tell(self, name: str, other: str) -> None:
+        """`other` gets everything that `name` holds, log by log, if it can be placed."""
+        replica = self.replicas[other]
+        for piece in self.replicas[name].all_slices():
+            replica.ingest([piece])
+            replica.flush()
+
+    def meet(self) -> Network:
+        """All are linked, and talk until they have nothing to say."""
+        names = "".join(sorted(self.replicas))
+        links = [one + other for at, one in enumerate(names) for other in names[at + 1 :]]
+        network = Network("", links)
+        network.nodes = {name: DirectNode(replica, name.encode()) for name, replica in self.replicas.items()}
+        network.clocks = dict.fromkeys(names, self.time)
+        network.settle(ticks=20)
+        return network
+
+    def agree(self) -> None:
+        assert self.meet().faults() == []
+        replicas = list(self.replicas.values())
+        first = replicas[0]
+        for replica in replicas:
+            assert replica.heads == first.heads
+            assert replica.digest(HOME) == first.digest(HOME)
+            opened = direct("again", log=copy.deepcopy(replica.log))
+            assert opened.digest(HOME) == replica.digest(HOME)
+            assert opened.core.memory.version == replica.core.memory.version == first.core.memory.version
+
+
+COMMANDS = st.one_of(*(st.builds(kind, st.sampled_from(ITEMS)) for kind in (AddItem, RemoveItem, AddTwice)))
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.sampled_from(COPIES + WITNESSES), COMMANDS),
+        st.tuples(st.just("copy"), st.sampled_from(COPIES)),
+        st.tuples(st.just("tell"), st.sampled_from(COPIES + WITNESSES), st.sampled_from(COPIES + WITNESSES)),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=150)
+@given(STEPS)
+@example(
+    [
+        ("copy", "a"),
+        ("copy", "a"),
+        ("write", "b", AddItem("milk")),
+        ("write", "a", AddItem("milk")),
+        ("tell", "b", "a"),
+    ]
+)  # two histories in one batch, to a peer that holds only what they share
+def test_whatever_is_copied_and_whoever_meets_first_all_fold_the_same(steps):
+    """Copies of copies, witnesses of some of them, any order: equal heads, presents, and folds from the log."""
+    family = Family()
+    for step in steps:
+        if all(name in family.replicas for name in step[1:] if isinstance(name, str)):
+            getattr(family, step[0])(*step[1:])
+    family.agree()
+    for name in list(family.replicas):
+        family.write(name, AddItem(f"by {name}"))
+    family.agree()
+
+
+@pytest.mark.parametrize(("left", "right"), [(1, 5), (5, 1), (2, 2), (1, 1300), (1300, 1)])
+def test_histories_of_unequal_length_are_exchanged(left, right):
+    """Each side has one, of any length: both end with both."""
+    family = Family()
+    family.copy("a")
+    for name, commits in (("a", left), ("b", right)):
+        for number in range(commits):
+            family.write(name, AddItem(f"{name} {number}"))
+    witnesses = {"x": "a", "y": "b"}
+    for witness, name in witnesses.items():
+        family.tell(name, witness)
+    del family.replicas["a"], family.replicas["b"]
+    family.agree()
+    assert len(family.replicas["x"].heads) >= 2
+
+
+@pytest.mark.parametrize("order", ["abc", "acb", "bac", "bca", "cab", "cba"])
+def test_three_branches_of_one_parting_are_siblings_whatever_came_first(order):
+    """The branch with the smallest first hash is folded, in every order of arrival."""
+    folded = set()
+    for chosen in ("abc", order):
+        family = Family()
+        for _ in range(2):
+            family.copy("a")
+        for name in "abc":
+            family.write(name, AddItem(f"only {name}"))
+        for name in chosen:
+            family.tell(name, "x")
+        folded.add(family.replicas["x"].digest(HOME))
+    assert len(folded) == 1
+
+
+def test_a_batch_may_bring_a_second_history_and_a_commit_that_names_it():
+    """At once or one after the other: the same log, the same present."""
+    family = Family()
+    family.copy("a")
+    family.write("a", AddItem("left"))
+    family.write("b", AddItem("right"))
+    family.tell("b", "y")
+    family.write("y", RemoveItem("right"))
+    at_once = family.replicas["x"]
+    family.tell("a", "x")
+    result = at_once.ingest(list(family.replicas["y"].all_slices()))
+    assert not isinstance(result, Gap)
+    at_once.flush()
+    assert len(result.forked) == 1
+    opened = direct("again", log=copy.deepcopy(at_once.log))
+    assert opened.digest(HOME) == at_once.digest(HOME)
+    family.agree()
