@@ -19,7 +19,10 @@ class Backend(Protocol):
         """Call something with the log, where that may block."""
 
     async def connect(self) -> None:
-        """Open it (again)."""
+        """Open it."""
+
+    async def reconnect(self) -> None:
+        """Close it and open it again; calls that come meanwhile wait."""
 
     async def disconnect(self) -> None:
         """Close it."""
@@ -36,6 +39,9 @@ class MemoryBackend:
 
     async def connect(self) -> None:
         """Nothing to open."""
+
+    async def reconnect(self) -> None:
+        """Nothing to open again."""
 
     async def disconnect(self) -> None:
         """Nothing to close."""

@@ -4,7 +4,8 @@ A dot must never be used twice. A copied file, or one restored from a backup, wo
 other one (or its own lost future) has counted already. So:
 
 Rule 1. Beside `alice.db` lies `alice.db.mark`: the replica id, the file's own inode, and the nonces of its
-        latest openings, which are in the file too. Each opening adds a nonce, to the file first.
+        latest openings and closings, which are in the file too. Each adds a nonce, to the file first. (A closing
+        too: else a copy that was made of the open file, put back after it was closed, would pass for it.)
 Rule 2. The file may go on under its id if the mark names the same id and inode, and its last nonce is the
         file's last (or the one before: a crash between the two writes). Else the file is a copy, or older
         than the mark, and goes on under a new id: its old log stays as history.

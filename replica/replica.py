@@ -80,6 +80,8 @@ class _Step(Generic[T]):
         if error is None:
             self.answer.set_result(self.result)  # type: ignore[arg-type]
         else:
+            if isinstance(error, StopIteration):  # which no future can carry
+                error = RuntimeError("the decision raised StopIteration: `next` found nothing")
             self.answer.set_exception(error)
             self.answer.exception()
 
@@ -139,6 +141,8 @@ class Replica:
             raise ValueError(f'durability is "full" or "normal", and not {durability!r}')
         random = random or SystemRandom()
         path = os.fspath(path)
+        if path != MEMORY:
+            path = os.path.realpath(path)
         async with AsyncExitStack() as stack:
             mark = None
             if backend is None:
@@ -166,9 +170,12 @@ class Replica:
             finally:
                 replica._closing = True
                 replica._wake.set()
-                await pump
+                await _finished(pump)
                 if mark is not None and replica._failed is None:
-                    await replica._save(core.identity._replace(clean=True))
+                    openings = (*core.identity.openings, secrets.token_bytes(8))[-OPENINGS:]
+                    identity = core.identity._replace(clean=True, openings=openings)
+                    await replica._save(identity)
+                    mark.write(identity)
 
     # --- what a user does ---
 
@@ -248,13 +255,13 @@ class Replica:
         stop = self.listen(lambda settled: reached.set() if version <= settled.version else None)
         self._watchers.append(reached)
         try:
-            if not version <= self.version:
+            if not (version <= self.version or self.closed):
                 await reached.wait()
         finally:
             stop()
             self._watchers.remove(reached)
         if not version <= self.version:
-            raise Closed(f"{self.name} was closed before it had observed {version}")
+            raise Closed(f"{self.name} was closed before it had observed {version}") from self._failed
 
     async def watch(self, *streams: str) -> AsyncIterator[Change]:
         """Changes as they become durable, of some streams or of all.
@@ -274,16 +281,19 @@ class Replica:
         stop = self.listen(hear)
         self._watchers.append(wake)
         try:
-            while not self._closing:
-                await wake.wait()
-                wake.clear()
+            while pending or not self.closed:
                 if pending:
                     changed = tuple(pending)
                     pending.clear()
                     yield Change(changed, self.version)
+                else:
+                    wake.clear()
+                    await wake.wait()
         finally:
             stop()
             self._watchers.remove(wake)
+        if self._failed is not None:
+            raise Closed(self._why_failed) from self._failed
 
     # --- what sync does ---
 
@@ -355,17 +365,18 @@ class Replica:
                 await self._play(taken)
         except Exception as error:
             self._failed = error
-            failure = Closed(self._why_failed)
+            log.exception("%s stopped", self.name)
+        finally:
+            self._closing = True
+            failure = Closed(self._why_failed if self._failed else f"{self.name} was closed before it could answer")
             for step in (*self._taken, *self._steps):
                 step.settle(failure)
-            self._steps.clear()
-        finally:
             for wake in self._watchers:
                 wake.set()
 
     async def _play(self, steps: list[_Step[Any]]) -> None:
         played: list[_Step[Any]] = []
-        self._taken = played
+        self._taken = steps
         for step in steps:
             played.append(step)
             while True:
@@ -408,24 +419,28 @@ class Replica:
             for step in steps:
                 step.settle()
             if settled.commits or settled.changed:
-                for hear in tuple(self._listeners):
-                    hear(settled)
+                self._tell(settled)
         else:
             self._core.drop()
             for step in steps:
                 step.settle(failure)
+
+    def _tell(self, settled: Settled) -> None:
+        for hear in tuple(self._listeners):
+            try:
+                hear(settled)
+            except Exception:
+                log.exception("%s: a listener raised; the others were told", self.name)
 
     async def _write(self, transaction: Transaction) -> Exception | None:
         """Write; None when it is durable, else why it is not."""
         try:
             await self._backend.run(lambda log: log.write(transaction))
         except CommitInDoubt as doubt:
-            await self._backend.disconnect()
-            await self._backend.connect()
+            await self._backend.reconnect()
             contents = await self._backend.run(lambda log: log.contents())
-            if _holds(contents, transaction):
-                return None
-            return _not_recorded(doubt)
+            if not _holds(contents, transaction):
+                return _not_recorded(doubt)
         except Exception as error:
             return _not_recorded(error)
         if transaction.identity is not None and self._mark is not None:
@@ -455,6 +470,18 @@ class Replica:
         self._core.identity_is_new = False
         self._core.memory.identity = identity
         await self._backend.run(lambda log: log.write(Transaction([], [], [], [], {}, identity)))
+
+
+async def _finished(task: asyncio.Task[None]) -> None:
+    """Wait for a task, even if the waiting is cancelled; then be cancelled."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 def _not_recorded(error: Exception) -> StoreError:

@@ -23,6 +23,7 @@ Rule 4. A commit within a block is one row in one table, and nothing else: a tra
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -261,10 +262,11 @@ class SqliteLog:
                     types[name, schema] = types.get((name, schema), 0) + events
             self._count(types)
             self._db.execute("DELETE FROM fresh WHERE number = ? AND first = ?", (number, first))
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def close(self) -> None:
         """The connection belongs to its thread, which closes it."""
@@ -304,6 +306,8 @@ class SqliteThread:
     def __init__(self, path: str, *, full: bool = True) -> None:
         self.path, self.full = path, full
         self._db: aiosqlite.Connection | None = None
+        self._reopened: asyncio.Future[None] | None = None
+        """While the file is closed and opened again."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[SqliteThread]:
@@ -322,6 +326,16 @@ class SqliteThread:
             await self.disconnect()
             raise
 
+    async def reconnect(self) -> None:
+        """Close and open the file; calls that come meanwhile wait for it."""
+        self._reopened = reopened = asyncio.get_running_loop().create_future()
+        try:
+            await self.disconnect()
+            await self.connect()
+        finally:
+            self._reopened = None
+            reopened.set_result(None)
+
     async def disconnect(self) -> None:
         db, self._db = self._db, None
         if db is not None:
@@ -329,10 +343,13 @@ class SqliteThread:
 
     async def run(self, call: Callable[[SqliteLog], T]) -> T:
         """Call something with the log, on its thread, in one hop."""
+        if self._reopened is not None:
+            await self._reopened
         return await self._run(lambda _: call(self._log))
 
     async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        assert self._db is not None
+        if self._db is None:
+            raise StoreError(f"{self.path} is not open; nothing was read or written")
         execute: Any = self._db.execute_fetchall
         rows: list[T] = await execute(call)
         return rows[0]

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from functools import partial
@@ -22,10 +23,12 @@ from replica.outgoing import collect
 from replica.replica import Replica
 from sync import standing
 from sync.channel import Channel, ChannelClosed
-from sync.errors import ProtocolError, RemoteProtocolError
+from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.gate import Gates, gated
 from sync.link import Link
 from sync.protocol import Close, Doubt, Effect, Fetch, Ingest, Send, Session
+
+log = logging.getLogger("anabranch.sync")
 
 NONCE = secrets.token_bytes(8)
 """Tells this process from a copy of its replica in another one."""
@@ -74,13 +77,16 @@ class Conversation:
             await self._channel.close()
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        """Why did a task end? A closed channel or replica ends the conversation; anything else is a bug."""
+        """Why did a task end? A closed channel or replica ends the conversation; anything else is our fault."""
         try:
             task.result()
         except ChannelClosed as closed:
             self.error = self.error or closed.error
-        except Closed:
-            pass
+        except Closed as closed:
+            self._say(self.session.close(LocalProtocolError("closed", str(closed))))
+        except Exception as error:
+            log.exception("%s: a session ended by an error of its own", self._replica.name)
+            self._say(self.session.close(LocalProtocolError("internal", f"{type(error).__name__}: {error}")))
 
     async def _read(self) -> None:
         while not self.session.closed:
@@ -144,7 +150,9 @@ class Conversation:
             return await self._replica.ingest(effect.slices, effect.horizon)
         except Closed:
             raise
-        except AnabranchError as error:
+        except Exception as error:
+            if not isinstance(error, AnabranchError):
+                log.exception("%s: a batch could not be ingested", self._replica.name)
             return error
 
     def _say(self, effects: list[Effect]) -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from random import Random
 
 from sync.channel import Channel, ChannelClosed
@@ -29,21 +28,35 @@ CAPACITY = 64
 """Frames that a delay may hold back before the sender waits."""
 
 
-@dataclass(slots=True)
 class Gate:
     """One direction of a link. Probabilities are from 0 to 1; `delay` is in seconds."""
 
-    open: bool = True
-    delay: float = 0.0
-    loss: float = 0.0
-    duplicate: float = 0.0
-    reorder: float = 0.0
-    random: Random = field(default_factory=Random)
-    _held: list[bytes] = field(default_factory=list)
+    def __init__(self, random: Random | None = None) -> None:
+        self.delay = self.loss = self.duplicate = self.reorder = 0.0
+        self.random = random or Random()
+        self._open = True
+        self._held: list[bytes] = []
+        self._opened: list[Callable[[], None]] = []
+
+    @property
+    def open(self) -> bool:
+        """Anything comes through at all."""
+        return self._open
+
+    @open.setter
+    def open(self, open: bool) -> None:
+        self._open = open
+        if open:
+            for call in self._opened:
+                call()
+
+    def on_open(self, call: Callable[[], None]) -> None:
+        """Call back whenever the gate is opened."""
+        self._opened.append(call)
 
     def admit(self, frame: bytes) -> list[bytes]:
         """What comes out when `frame` goes in: usually itself."""
-        if not self.open or (self.loss and self.random.random() < self.loss):
+        if not self._open or (self.loss and self.random.random() < self.loss):
             return []
         frames = [frame]
         if self.duplicate and self.random.random() < self.duplicate:
@@ -55,6 +68,10 @@ class Gate:
         self._held = []
         return frames
 
+    def forget(self) -> None:
+        """What was held back belonged to a connection that is gone."""
+        self._held = []
+
 
 class Gates:
     """The two gates of a link, and what can be done to both at once."""
@@ -63,6 +80,8 @@ class Gates:
         self.outgoing, self.incoming = outgoing or Gate(), incoming or Gate()
         self._healed: list[Callable[[], None]] = []
         self._closers: list[Callable[[], None]] = []
+        for gate in (self.outgoing, self.incoming):
+            gate.on_open(self._one_opened)
 
     @property
     def open(self) -> bool:
@@ -75,8 +94,11 @@ class Gates:
     def heal(self) -> None:
         """Open both gates; what is connected over them compares at once."""
         self.outgoing.open = self.incoming.open = True
-        for call in tuple(self._healed):
-            call()
+
+    def _one_opened(self) -> None:
+        if self.open:
+            for call in tuple(self._healed):
+                call()
 
     def close(self) -> None:
         """End the connection that is up, if one is."""
@@ -84,7 +106,7 @@ class Gates:
             call()
 
     def on_heal(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Call back at `heal`; returns how to stop that."""
+        """Call back when both gates are open again; returns how to stop that."""
         self._healed.append(call)
         return lambda: self._healed.remove(call)
 
@@ -156,6 +178,8 @@ async def gated(channel: Channel, gates: Gates | None) -> AsyncIterator[Channel]
     if gates is None:
         yield channel
         return
+    gates.outgoing.forget()
+    gates.incoming.forget()
     behind = GatedChannel(channel, gates)
     closing: set[asyncio.Task[None]] = set()
     stop = gates.on_close(lambda: closing.add(asyncio.create_task(channel.close())))

@@ -29,7 +29,7 @@ class LinkStatus:
     sessions: int
     """Sessions begun over this link."""
     error: str | None
-    """Why the last session ended, where it did not end in good order."""
+    """Why the last session ended, where it did not end in good order; or why the peer cannot be reached."""
 
 
 class Link:
@@ -41,6 +41,8 @@ class Link:
         self.sessions = 0
         self.ended = False
         self.error: ProtocolError | None = None
+        self.trouble: str | None = None
+        """Why the peer could not be reached when it was last dialled."""
 
     def status(self) -> LinkStatus:
         session = self.session
@@ -53,5 +55,5 @@ class Link:
             talking and session is not None and session.in_sync,
             session.beyond if session is not None else 0,
             self.sessions,
-            None if self.error is None else str(self.error),
+            None if talking else self.trouble if self.error is None else str(self.error),
         )

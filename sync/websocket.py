@@ -17,7 +17,7 @@ import asyncio
 import hmac
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio import client, server
 from websockets.asyncio.connection import Connection
-from websockets.client import backoff
+from websockets.client import backoff, process_exception
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
@@ -50,6 +50,8 @@ ENDED = 64
 """Links that a server remembers after they have ended."""
 PAUSE = 5.0
 """Seconds before a peer that broke a rule is called again."""
+STEADY = 10.0
+"""Seconds after which a session counts as one that worked: what ends sooner is dialled again ever more slowly."""
 FINAL = frozenset({"store", "format", "self", "token", "origin"})
 """Faults that waiting does not mend."""
 
@@ -136,10 +138,13 @@ class Server:
     ) -> Response | None:
         """Refuse a request, or let it become a link."""
         if token is not None:
-            given = request.headers.get("Authorization", "")
+            given = " ".join(request.headers.get_all("Authorization"))
             if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
                 self.refused += 1
                 return connection.respond(HTTPStatus.UNAUTHORIZED, "The token is missing or wrong.\n")
+        if self._replica.closed:
+            self.refused += 1
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "The replica is closed.\n")
         if len(self.links) >= max_links:
             self.refused += 1
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many links.\n")
@@ -173,6 +178,7 @@ async def serve(
             f"listening on {host} without TLS would show the whole store to its network. Pass `ssl=` a context, "
             "listen on 127.0.0.1, or say `insecure=True` if a VPN keeps the link private. Nothing was started."
         )
+    _check_token(token)
     here = Server(replica, handshake)
     async with server.serve(
         here._handle,
@@ -186,7 +192,8 @@ async def serve(
     ) as listening:
         here.host = host
         here.port = listening.sockets[0].getsockname()[1]
-        here.url = f"{'ws' if ssl is None else 'wss'}://{host}:{here.port}"
+        shown = f"[{host}]" if ":" in host else host
+        here.url = f"{'ws' if ssl is None else 'wss'}://{shown}:{here.port}"
         yield here
 
 
@@ -205,9 +212,14 @@ async def connect(
 
     A token is never sent in the clear off loopback, unless `insecure=True` says that a VPN keeps it private.
     """
+    _check_token(token)
     parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.port == 0:
         raise ValueError(f"{url!r} is no address of a peer: it begins with ws:// or wss://, and names a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address of a peer carries no user and no password: pass `token=`. Nothing was sent.")
+    if ssl is not None and parts.scheme == "ws":
+        raise ValueError(f"`ssl=` was given for {url}, which is in the clear: use wss://. Nothing was sent.")
     if parts.scheme == "ws" and not insecure and not _is_loopback(parts.hostname):
         raise ValueError(
             f"{url} would send the store in the clear. Use wss://, or say `insecure=True` if a VPN keeps the link "
@@ -222,33 +234,88 @@ async def connect(
         await asyncio.gather(dialling, return_exceptions=True)
 
 
+def _check_token(token: str | None) -> None:
+    """A token that a header can carry as it is, or ValueError."""
+    if token is not None and (
+        not token or not token.isascii() or not token.isprintable() or token != token.strip()
+    ):
+        raise ValueError("a token is printable ASCII, not empty, without spaces around it. Nothing was started.")
+
+
+class _Connect(client.connect):
+    """The library's reconnecting iterator; it goes where it was told, and nowhere that somebody redirects it to."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 async def _dial(
     replica: Replica, link: Link, token: str | None, ssl: SSLContext | None, gates: Gates | None, handshake: float
 ) -> None:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
+
+    def failed(error: Exception) -> Exception | None:
+        """Remember why the peer cannot be reached; None: try again."""
+        final = process_exception(error)
+        if final is None:
+            link.trouble = f"{type(error).__name__}: {error}"
+        return final
+
     try:
-        if gates is not None:
-            await gates.healed()
-        async for connection in client.connect(
-            link.where, additional_headers=headers, reconnect_delays=_delays, proxy=None, **tls, **BOUNDS
-        ):
-            await converse(replica, WebsocketChannel(connection), link, gates, handshake)
+        while not link.ended:
+            try:
+                await _call(replica, link, headers, tls, gates, handshake, failed)
+            except InvalidStatus as refused:
+                link.error = _refusal(link.where, refused)
+                link.ended = link.error.kind in FINAL
+            except (InvalidHandshake, WebSocketException) as error:
+                link.error = RemoteProtocolError("handshake", f"{link.where} does not answer as a replica: {error}")
+            except Exception as error:
+                log.exception("%s: the link to %s failed", replica.name, link.where)
+                link.error = LocalProtocolError("internal", f"{type(error).__name__}: {error}")
             if link.error is not None:
                 log.warning("%s: the link to %s ended: %s", replica.name, link.where, link.error)
-                if link.error.kind in FINAL:
-                    break
+                link.ended = link.ended or link.error.kind in FINAL or replica.closed
+            if not link.ended:
                 await asyncio.sleep(PAUSE)
-            if gates is not None:
-                await gates.healed()
-    except InvalidStatus as refused:
-        link.error = _refusal(link.where, refused)
-        log.error("%s: %s", replica.name, link.error)
-    except (InvalidHandshake, WebSocketException) as error:
-        link.error = RemoteProtocolError("handshake", f"{link.where} does not answer as a replica: {error}")
-        log.error("%s: %s", replica.name, link.error)
     finally:
         link.ended = True
+
+
+async def _call(
+    replica: Replica,
+    link: Link,
+    headers: dict[str, str],
+    tls: dict[str, Any],
+    gates: Gates | None,
+    handshake: float,
+    failed: Callable[[Exception], Exception | None],
+) -> None:
+    """Hold one session after the other, until one ends by a fault."""
+    delays = _delays()
+    loop = asyncio.get_running_loop()
+    if gates is not None:
+        await gates.healed()
+    async for connection in _Connect(
+        link.where,
+        additional_headers=headers,
+        process_exception=failed,
+        reconnect_delays=_delays,
+        proxy=None,
+        **tls,
+        **BOUNDS,
+    ):
+        link.trouble = None
+        begun = loop.time()
+        await converse(replica, WebsocketChannel(connection), link, gates, handshake)
+        if link.error is not None:
+            return
+        if loop.time() - begun >= STEADY:
+            delays = _delays()
+        await asyncio.sleep(next(delays))
+        if gates is not None:
+            await gates.healed()
 
 
 def _refusal(where: str, refused: InvalidStatus) -> ProtocolError:

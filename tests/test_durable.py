@@ -15,12 +15,22 @@ from pathlib import Path
 import pytest
 
 from merge.version import Dot
-from replica import Closed, FileInUse, PoisonEvent, Refused, Replica, StoreError, WrongFormat, WrongStore
+from replica import (
+    Closed,
+    FileInUse,
+    InvalidEvent,
+    PoisonEvent,
+    Refused,
+    Replica,
+    StoreError,
+    WrongFormat,
+    WrongStore,
+)
 from replica.core import Core
 from replica.sqlite import SqliteLog, SqliteThread
 from sync import linked
 from tests.loop import in_loop, until
-from tests.shop import HOME, AddItem, Count, GiveTitle, RemoveItem, ShoppingList
+from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, RemoveItem, ShoppingList
 
 ROUNDS = 20
 ROOT = Path(__file__).parent.parent
@@ -185,6 +195,112 @@ async def test_a_closed_replica_says_so(tmp_path):
         await alice.execute(HOME, AddItem("milk"))
 
 
+@in_loop
+async def test_nobody_waits_for_ever_on_a_replica_that_closes(tmp_path):
+    """Who waits for a version is told so; who watches comes to an end."""
+    async with opened(tmp_path / "a.db") as alice:
+        await alice.execute(HOME, AddItem("milk"))
+        beyond = alice.version.advance(alice.status().replica, 99)
+        waiting = asyncio.create_task(alice.wait_for(beyond))
+        watching = asyncio.create_task(anext(alice.watch()))
+        await asyncio.sleep(0)
+    with pytest.raises(Closed, match="before it had observed"):
+        await waiting
+    with pytest.raises(StopAsyncIteration):
+        await watching
+    with pytest.raises(Closed):
+        await alice.wait_for(beyond)
+
+
+class Astray(ShoppingList):
+    """An aggregate whose decisions raise what Python itself uses."""
+
+    def decide(self, command, given):
+        if command.item == "next":
+            return next(iter(()))
+        return super().decide(command, given)
+
+
+@in_loop
+async def test_a_decision_that_raises_harms_only_its_caller(tmp_path):
+    """Even StopIteration, which no future can carry; the commands beside it are recorded."""
+    async with opened(tmp_path / "a.db", aggregates=[Astray]) as alice:
+        answers = await asyncio.gather(
+            *(alice.execute(HOME, AddItem(item)) for item in ("milk", "next", "eggs")), return_exceptions=True
+        )
+        assert isinstance(answers[1], RuntimeError)
+        assert set((await alice.present(HOME)).items) == {"milk", "eggs"}
+
+
+@in_loop
+async def test_a_listener_that_raises_harms_nobody(tmp_path, caplog):
+    """It is logged; the caller is answered, and the other listeners are told."""
+    async with opened(tmp_path / "a.db") as alice:
+        told = []
+        alice.listen(lambda settled: 1 / 0)
+        alice.listen(told.append)
+        await alice.execute(HOME, AddItem("milk"))
+        assert len(told) == 1
+        assert "a listener raised" in caplog.text
+
+
+class UnsealableLog(SqliteLog):
+    """A log whose blocks cannot be sealed: the disk is full."""
+
+    def seal(self, number, first):
+        raise sqlite3.OperationalError("database or disk is full")
+
+
+class UnsealableThread(SqliteThread):
+    log_type = UnsealableLog
+
+
+@in_loop
+async def test_a_block_that_cannot_be_sealed_stays_in_its_parts(tmp_path, caplog):
+    """Slower, and nothing is lost; the replica goes on."""
+    path = str(tmp_path / "a.db")
+    async with opened(path, backend=UnsealableThread(path)) as alice:
+        for _ in range(3):
+            await alice.append(HOME, *[ItemAdded("x")] * 1000)
+        await until(lambda: "stays in its parts" in caplog.text)
+        await alice.execute(HOME, Count(1))
+    async with opened(path, backend=SqliteThread(path)) as alice:
+        assert (await alice.present(HOME)).count.value == 1
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"command_id": 17},
+        {"correlation": "x" * 513},
+        {"correlation": "\ud800"},
+        {"cause": ("a", 1)},
+        {"cause": (2**70, 1)},
+    ],
+    ids=str,
+)
+@in_loop
+async def test_a_note_that_others_could_not_read_is_refused(tmp_path, note):
+    """Before anything is recorded; the log and the stream go on as if nothing had been asked."""
+    async with opened(tmp_path / "a.db") as alice:
+        with pytest.raises(InvalidEvent, match="nothing was recorded"):
+            await alice.execute("list/new", AddItem("bad"), **note)
+        cause = (await alice.execute("list/new", AddItem("good"))).dots[0]
+        await alice.execute("list/new", AddItem("more"), cause=cause, command_id="c", correlation="é")
+    async with opened(tmp_path / "a.db") as alice:
+        assert set((await alice.present("list/new")).items) == {"good", "more"}
+
+
+@in_loop
+async def test_a_stream_that_cannot_have_its_name_is_refused(tmp_path):
+    """Half a surrogate pair, no name, a long one: an error for the caller, and no more."""
+    async with opened(tmp_path / "a.db") as alice:
+        for name in ("list/\ud800", "", "list/" + "x" * 300):
+            with pytest.raises(InvalidEvent):
+                await alice.present(name)
+        await alice.execute(HOME, AddItem("milk"))
+
+
 # --- who writes to a file ---
 
 
@@ -312,6 +428,35 @@ async def test_normal_durability_without_a_clean_close_takes_a_new_id(tmp_path):
         await alice.execute(HOME, AddItem("eggs"))
         assert alice.status().replica != old
         assert "milk" in (await alice.present(HOME)).items
+
+
+@in_loop
+async def test_a_hot_copy_put_back_after_a_clean_close_takes_a_new_id(tmp_path):
+    """It knows the opening that it was made in, and not the closing after it."""
+    path = tmp_path / "a.db"
+    async with opened(path) as alice:
+        await alice.execute(HOME, AddItem("milk"))
+        old = alice.status().replica
+        with sqlite3.connect(path) as source, sqlite3.connect(tmp_path / "copy.db") as copy:
+            source.backup(copy)
+        source.close()
+        copy.close()
+        await alice.execute(HOME, AddItem("lost"))
+    path.write_bytes((tmp_path / "copy.db").read_bytes())
+    async with opened(path) as alice:
+        await alice.execute(HOME, AddItem("eggs"))
+        assert alice.status().replica != old
+        assert alice.status().succeeds == old
+
+
+@in_loop
+async def test_a_file_by_another_name_is_the_same_file(tmp_path):
+    """A symbolic link does not let a second writer in."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "a.db")
+    async with opened(tmp_path / "a.db"):
+        with pytest.raises(FileInUse):
+            async with opened(tmp_path / "link.db"):
+                pass
 
 
 # --- files that are not ours ---

@@ -7,7 +7,7 @@ import pytest
 
 from merge.stamp import Stamp
 from replica.block import GENESIS, Head, Slice, Tail
-from replica.commit import Commit, Recorded
+from replica.commit import Commit, Note, Recorded
 from replica.introduction import ReplicaIntroduced, introduction
 from sync.compare import compare
 from sync.direct import DirectNode
@@ -313,6 +313,112 @@ def test_a_stamp_below_what_it_observed_is_refused(node):
     stranger = Stranger(node).greet()
     stranger.say(Batch(1, 1, [tail.append(low)]))
     assert stranger.fault == "invalid-batch"
+
+
+def hostile(recorded: Recorded, **changes: object) -> list[Slice]:
+    """A log whose only commit holds that event where its introduction should be, or after it."""
+    tail = Tail("shop", 4242)
+    intro = introduction(ReplicaIntroduced("shop", "stranger", 4242))
+    commit = Commit(4242, 1, Stamp(NOW, 0, 4242), (), None, (intro, recorded))
+    return [tail.append(commit._replace(**changes))]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        hostile(Recorded(HOME, "ItemAdded", 2**63, b"\xc0")),
+        hostile(Recorded(HOME, "ItemAdded", 1, b"\xc0"), stamp=Stamp((1 << 48) - 1, 0, 4242)),
+        hostile(Recorded(HOME, "x" * 300, 1, b"\xc0")),
+        hostile(Recorded(HOME, "ItemAdded", 1, b"\xc0"), observed=((7, 1, b"1" * 8), (7, 2, b"2" * 8))),
+        hostile(Recorded(HOME, "ItemAdded", 1, b"\xc0"), note=Note(correlation="x" * 1000)),
+        [
+            Tail("shop", 4242).append(
+                Commit(
+                    4242, 1, Stamp(NOW, 0, 4242), (), None,
+                    (Recorded("replica/0000000000001092", "ReplicaIntroduced", 1, b"\x81\xa4name\xa1\xff"),),
+                )
+            )
+        ],
+    ],
+    ids=["schema", "stamp", "type name", "context", "note", "introduction"],
+)  # fmt: skip
+def test_what_a_store_could_not_hold_is_refused_at_its_door(node, log):
+    """Out of bounds, named twice, or not even text: one typed error, before anything is kept or forwarded."""
+    node.replica.flush()
+    before = node.replica.heads
+    stranger = Stranger(node, horizon=1 << 62).greet()
+    stranger.say(Batch(1, 1, log))
+    assert stranger.fault == "invalid-batch"
+    assert node.replica.heads == before
+
+
+def test_old_gaps_without_end_are_not_honest(node):
+    """A window of them is; what does not stop is a peer that fills memory."""
+    stranger = Stranger(node).greet()
+    for number in range(1, 200):
+        if stranger.fault is not None:
+            break
+        stranger.say(Batch(number, 0, forged_log(NOW, NOW + 1)[1:]))
+    assert stranger.fault == "gaps"
+    assert len(node.sessions[stranger.link].theirs) <= 2
+
+
+def test_a_have_of_many_logs_comes_in_parts(node):
+    """Forty thousand members do not fit in a frame; in parts, in any order, they are compared like few."""
+    rows = [(n + 10, 1, bytes(32)) for n in range(40_000)]
+    parts = [rows[at : at + 16_384] for at in range(0, len(rows), 16_384)]
+    stranger = Stranger(node)
+    for number in (2, 0, 1):
+        assert node.sessions[stranger.link].theirs is None
+        stranger.say(Have(1, parts[number], False, number, len(parts)))
+    assert len(node.sessions[stranger.link].theirs) >= 40_000
+    session = node.sessions[stranger.link]
+    session.mine = {n + 10: (Head(1, bytes(32)),) for n in range(40_000)}
+    said = [decode(effect.frame) for effect in session.resume()]
+    assert [(have.part, have.parts) for have in said] == [(0, 3), (1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    "have",
+    [
+        Have(1, [(5, n, bytes(32)) for n in range(65)], True),
+        Have(1, [], True, 3, 3),
+        Have(1, [], True, 0, 1000),
+    ],
+    ids=["histories", "part", "parts"],
+)
+def test_a_have_beyond_all_measure_ends_the_session(node, have):
+    """More histories under one id than anybody has, more parts than there are."""
+    stranger = Stranger(node)
+    stranger.say(have)
+    assert stranger.fault in ("too-large", "unreadable")
+
+
+def test_a_claim_to_my_id_is_heard_once(node):
+    """It costs the peer nothing, so it may cost me one new id, and not one a session."""
+    node.replica.flush()
+    first = node.replica.core.me
+    for number in range(5):
+        Stranger(node, f"thief {number}", replica=node.replica.core.me)
+    node.replica.execute(HOME, AddItem("bread"), NOW)
+    node.replica.flush()
+    assert node.replica.core.me != first
+    assert len(node.replica.heads) == 2
+
+
+def test_a_claim_to_hold_more_of_my_log_than_i_do_is_not_believed(node):
+    """Its bytes would show it; a number shows nothing."""
+    node.replica.flush()
+    first = node.replica.core.me
+    Stranger(node).greet((first, 2**60, b"9" * 32))
+    assert node.replica.core.me == first
+
+
+def test_what_a_peer_says_in_leaving_is_fit_for_a_terminal(node):
+    """No line breaks, no escape codes."""
+    stranger = Stranger(node).greet()
+    stranger.say(Bye("store", "\x1b[2Jall\nis well"))
+    assert node.ended[stranger.link].text == "?[2Jall?is well"
 
 
 def test_ten_gaps_in_a_row_end_the_session(node):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import tracemalloc
 from random import Random
 
 import msgspec
 import pytest
 from websockets.asyncio.client import connect as dial
+from websockets.asyncio.server import serve as listen
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.utils import accept_key
 
@@ -264,6 +266,84 @@ async def test_a_peer_of_another_store_or_format_ends_for_good_on_both_sides(cha
             await until(lambda: link.ended)
             assert link.error is not None
             assert link.error.kind == "store"
+
+
+@pytest.mark.parametrize("token", ["", " x", "é", "a\nb"])
+@in_loop
+async def test_a_token_that_no_header_carries_is_refused_at_once(token):
+    """Rather than never matching itself."""
+    async with opened("alice") as alice:
+        with pytest.raises(ValueError, match="token is printable ASCII"):
+            async with serve(alice, token=token):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "words"),
+    [
+        ("ws://user:secret@127.0.0.1:1", {}, "pass `token=`"),
+        ("ws://127.0.0.1:99999", {}, "out of range"),
+        ("ws://127.0.0.1:1", {"ssl": ssl.create_default_context()}, "use wss://"),
+    ],
+    ids=["user", "port", "tls"],
+)
+@in_loop
+async def test_an_address_that_cannot_be_meant_is_refused_at_once(url, options, words):
+    """And no secret is repeated."""
+    async with opened("alice") as alice:
+        with pytest.raises(ValueError, match=words) as refused:
+            async with connect(alice, url, **options):
+                pass
+        assert "secret" not in str(refused.value)
+
+
+@in_loop
+async def test_why_a_peer_cannot_be_reached_is_in_status():
+    """Nobody listens: the link waits, dials again, and says why."""
+    async with opened("alice") as alice, connect(alice, "ws://127.0.0.1:1") as link:
+        await until(lambda: link.status().error)
+        assert link.status().state == "waiting"
+        assert "refused" in link.status().error.lower()
+
+
+@in_loop
+async def test_a_server_that_hangs_up_is_dialled_ever_more_slowly():
+    """It accepts and closes: a handful of dials in a second, not hundreds."""
+    dialled = []
+
+    async def hang_up(connection):
+        dialled.append(connection)
+
+    async with opened("bob") as bob, listen(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(bob, f"ws://127.0.0.1:{port}"):
+            await asyncio.sleep(1.5)
+        assert 1 <= len(dialled) <= 8
+
+
+@in_loop
+async def test_a_server_of_a_closed_replica_sends_peers_away():
+    """And the peers see why in their status."""
+    async with contextlib.AsyncExitStack() as stack:
+        async with opened("alice") as alice:
+            server = await stack.enter_async_context(serve(alice))
+        async with opened("bob") as bob, connect(bob, server.url) as link:
+            await until(lambda: link.status().error)
+            assert "503" in link.status().error
+            assert link.status().state == "waiting"
+
+
+@in_loop
+async def test_gates_opened_one_by_one_are_healed_too():
+    """Setting both open is what `heal` does."""
+    gates = Gates()
+    gates.cut()
+    async with opened("alice") as alice, opened("bob") as bob, serve(alice) as server:
+        async with connect(bob, server.url, gates=gates):
+            await alice.execute(HOME, AddItem("milk"))
+            gates.outgoing.open = True
+            gates.incoming.open = True
+            await until(lambda: alice.version == bob.version)
 
 
 # --- hostile input ---
