@@ -1,7 +1,8 @@
 """Memory: events, the log, aggregates, presents. One replica, and what it knows."""
 
-from replica.aggregate import Aggregate, Given
+from replica.aggregate import Aggregate
 from replica.core import Committed
+from replica.decider import Given, Happened
 from replica.errors import (
     AnabranchError,
     Closed,
@@ -17,6 +18,7 @@ from replica.errors import (
     WrongStore,
 )
 from replica.event import Command, Event
+from replica.ordered import Moment, Ordered
 from replica.replica import Change, Replica
 from replica.status import Status
 
@@ -31,8 +33,11 @@ __all__ = [
     "Event",
     "FileInUse",
     "Given",
+    "Happened",
     "InvalidBatch",
     "InvalidEvent",
+    "Moment",
+    "Ordered",
     "PoisonEvent",
     "Refused",
     "Replica",

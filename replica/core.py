@@ -21,10 +21,10 @@ from immutables import Map
 
 from merge.stamp import Stamp, next_stamp
 from merge.version import Dot, ReplicaId, VersionVector
-from replica.aggregate import Aggregate, Given
 from replica.arrange import Gap, Placed
 from replica.block import GENESIS, Head, Slice, Tail, join
 from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, PREFIX, Commit, Note, Observed, Recorded
+from replica.decider import Decider, FoldFailed, Given, Happened
 from replica.draft import Draft, Memory
 from replica.errors import InvalidEvent, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
@@ -63,14 +63,14 @@ class Core:
     def __init__(
         self,
         store: str,
-        aggregates: Iterable[type[Aggregate]],
+        aggregates: Iterable[type[Decider]],
         contents: Contents,
         identity: Identity,
         random: Random,
     ) -> None:
         self.store = store
         self.random = random
-        self.aggregates: dict[str, Aggregate] = {}
+        self.aggregates: dict[str, Decider] = {}
         for kind in aggregates:
             if kind.stream == CATEGORY:
                 raise TypeError(f'streams "{CATEGORY}/..." are Anabranch\'s own; give {kind.__name__} another name')
@@ -134,7 +134,7 @@ class Core:
                 self._draft.identity_changed = True
         return self._draft
 
-    def aggregate_of(self, stream: str) -> Aggregate:
+    def aggregate_of(self, stream: str) -> Decider:
         aggregate = self.aggregates.get(stream.split("/", 1)[0])
         if aggregate is None:
             known = ", ".join(f'"{name}/..."' for name in sorted(self.aggregates)) or "none"
@@ -148,7 +148,7 @@ class Core:
         """The state of a stream in the draft; Missing where it is not loaded."""
         return self._loaded(stream)[1]
 
-    def _loaded(self, stream: str) -> tuple[Aggregate, Any]:
+    def _loaded(self, stream: str) -> tuple[Decider, Any]:
         """The aggregate of a stream and its state in the draft; Missing where it is not loaded."""
         check_name(stream)
         aggregate = self.aggregate_of(stream)
@@ -176,7 +176,7 @@ class Core:
         return self._append(aggregate, state, stream, events, now, note)
 
     def _append(
-        self, aggregate: Aggregate, state: Any, stream: str, events: Sequence[Event], now: int, note: Note | None
+        self, aggregate: Decider, state: Any, stream: str, events: Sequence[Event], now: int, note: Note | None
     ) -> Committed:
         """Number, stamp, evolve and record the facts of one decision on `state`."""
         if not events:
@@ -200,9 +200,10 @@ class Core:
         try:
             context = memory.version
             for seq, (_, event) in enumerate(admitted, first):
-                state = aggregate.observe(state, Dot(me, seq), stamp, context, event)
+                state = aggregate.observe(state, Happened(stamp, Dot(me, seq), context, event))
                 context = context.advance(me, seq)
-        except Exception as error:
+        except Exception as raised:
+            error = raised.why if isinstance(raised, FoldFailed) else raised
             raise InvalidEvent(
                 f"{type(event).__name__} was not recorded: folding it into {stream} raised "
                 f"{type(error).__name__}: {error}"
@@ -301,55 +302,53 @@ class Core:
 
     # --- folding what came from elsewhere ---
 
-    def fold(self, presents: Map[str, Any], commit: Commit, context: VersionVector) -> Map[str, Any]:
-        """`presents` after one more commit. Streams that are not loaded stay so; a poisoned one is dropped."""
-        for index, event in enumerate(commit.events):
-            state = presents.get(event.stream)
-            if state is None:
+    def fold(self, news: Iterable[tuple[Commit, VersionVector]], only: str | None = None) -> None:
+        """Fold further commits, in the order of their stamps, into the streams that are loaded, or into one."""
+        memory = self.draft.memory
+        streams: dict[str, list[Happened]] = {}
+        for commit, context in news:
+            for index, event in enumerate(commit.events):
+                if event.stream == only or (only is None and event.stream in memory.presents):
+                    self._decode(streams.setdefault(event.stream, []), commit, index, event, context)
+        for stream, happened in streams.items():
+            if stream in memory.poison:
                 continue
-            seen = context.advance(commit.replica, commit.first + index - 1)
-            dot = Dot(commit.replica, commit.first + index)
             try:
-                presents = presents.set(event.stream, self.observe(state, event, dot, commit.stamp, seen))
-            except Exception as error:
-                self._poison(event, dot, error)
-                presents = presents.delete(event.stream)
-        return presents
+                state = self.aggregate_of(stream).observe_all(memory.presents[stream], happened)
+            except FoldFailed as failed:
+                self._poison(stream, failed.happened.dot, type(failed.happened.event).__name__, failed.why)
+            else:
+                memory.presents = memory.presents.set(stream, state)
 
-    def observe(self, state: Any, event: Recorded, dot: Dot, stamp: Stamp, context: VersionVector) -> Any:
-        """The state after one recorded event; the same state where this code does not know its type."""
-        decoded = self.types.decode(event.type, event.schema, event.payload)
-        if decoded is None:
-            return state
-        aggregate = self.aggregates[event.stream.split("/", 1)[0]]
-        if type(decoded) not in aggregate.events:
-            return state
-        return aggregate.observe(state, dot, stamp, context, decoded)
+    def _decode(
+        self, happened: list[Happened], commit: Commit, index: int, event: Recorded, context: VersionVector
+    ) -> None:
+        """Add a recorded event to what has happened in its stream, if this code knows its type."""
+        dot = Dot(commit.replica, commit.first + index)
+        try:
+            decoded = self.types.decode(event.type, event.schema, event.payload)
+        except Exception as error:
+            self._poison(event.stream, dot, event.type, error)
+            return
+        if decoded is not None and type(decoded) in self.aggregate_of(event.stream).events:
+            happened.append(Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded))
 
-    def _poison(self, event: Recorded, dot: Dot, error: Exception) -> None:
+    def _poison(self, stream: str, dot: Dot, name: str, error: BaseException) -> None:
         why = (
-            f"{event.stream} has no present: folding {event.type} {dot} raised {type(error).__name__}: {error}. "
+            f"{stream} has no present: folding {name} {dot} raised {type(error).__name__}: {error}. "
             "The log is whole, and every other stream goes on: mend the aggregate and open the replica again."
         )
         memory = self.draft.memory
-        memory.poison = memory.poison.set(event.stream, why)
+        memory.poison = memory.poison.set(stream, why)
+        if stream in memory.presents:
+            memory.presents = memory.presents.delete(stream)
 
     def supply_present(self, stream: str, commits: list[tuple[Commit, VersionVector]]) -> None:
         """Fold a stream from the log: all commits that hold its events, by stamp."""
         assert self._draft is None, "a stream is loaded between drafts"
-        state = self.aggregate_of(stream).empty()
-        for commit, context in commits:
-            for index, event in enumerate(commit.events):
-                if event.stream == stream:
-                    seen = context.advance(commit.replica, commit.first + index - 1)
-                    dot = Dot(commit.replica, commit.first + index)
-                    try:
-                        state = self.observe(state, event, dot, commit.stamp, seen)
-                    except Exception as error:
-                        self._poison(event, dot, error)
-                        return
         memory = self.draft.memory
-        memory.presents = memory.presents.set(stream, state)
+        memory.presents = memory.presents.set(stream, self.aggregate_of(stream).empty())
+        self.fold(commits, only=stream)
 
     def supply_ends(self, ends: dict[int, End]) -> None:
         memory = self.draft.memory

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-from replica.aggregate import Aggregate
 from replica.arrange import Gap, arrange
 from replica.block import Head, Slice
 from replica.commit import Note
 from replica.core import Committed, Core, Settled
+from replica.decider import Decider
 from replica.digest import digest
 from replica.event import Command, Event
 from replica.ingest import Ingested
@@ -59,7 +59,7 @@ class DirectReplica:
         log: Log,
         store: str,
         name: str,
-        aggregates: Iterable[type[Aggregate]],
+        aggregates: Iterable[type[Decider]],
         *,
         random: Random,
         identity: Identity | None = None,

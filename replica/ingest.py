@@ -268,11 +268,10 @@ class _Batch:
         if forked:
             core.refold(stamp)
         else:
-            presents = memory.presents
-            for commit, context in sorted(news, key=lambda item: item[0].stamp):
-                presents = core.fold(presents, commit, context)
-                draft.changed.update((event.stream, None) for event in commit.events)
-            memory.presents, memory.stamp = presents, stamp
+            news.sort(key=lambda item: item[0].stamp)
+            core.fold(news)
+            draft.changed.update((event.stream, None) for commit, _ in news for event in commit.events)
+            memory.stamp = stamp
         if any(here.replica == core.me for here in self.arriving.values()):
             core.succeed()
         return Ingested(sum(len(c.events) for here in self.arriving.values() for c in here.commits), tuple(forked))

@@ -27,12 +27,12 @@ from random import Random, SystemRandom
 from typing import Any, Generic, TypeVar
 
 from merge.version import VersionVector
-from replica.aggregate import Aggregate
 from replica.arrange import Gap, Placed, arrange
 from replica.backend import Backend, MemoryBackend, connected
 from replica.block import Slice
 from replica.commit import make_note
 from replica.core import Committed, Core, Settled
+from replica.decider import Decider
 from replica.digest import digest
 from replica.direct import load, reader_of
 from replica.errors import Closed, PoisonEvent, StoreError, WrongStore
@@ -122,7 +122,7 @@ class Replica:
         *,
         store: str,
         name: str,
-        aggregates: Iterable[type[Aggregate]],
+        aggregates: Iterable[type[Decider]],
         durability: str = "full",
         clock: Callable[[], int] = wall_clock,
         random: Random | None = None,

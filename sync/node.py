@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
 
-from replica.aggregate import Aggregate
+from replica.decider import Decider
 from replica.replica import MEMORY, Replica
 from replica.status import Status
 from sync.gate import Gates
@@ -56,7 +56,7 @@ class Node:
         *,
         store: str,
         name: str,
-        aggregates: Iterable[type[Aggregate]],
+        aggregates: Iterable[type[Decider]],
         host: str = "127.0.0.1",
         port: int | None = None,
         peers: Sequence[str] = (),

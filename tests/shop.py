@@ -6,12 +6,14 @@ from random import Random
 from typing import Any
 
 from merge import AWSet, LWWRegister, PNCounter, Text
-from replica.aggregate import Aggregate, Given
+from replica.aggregate import Aggregate
+from replica.decider import Given
 from replica.direct import DirectReplica
 from replica.errors import Refused
 from replica.event import Command, Event
 from replica.log import Log
 from replica.memory import MemoryLog
+from replica.ordered import Moment, Ordered
 
 
 class ItemAdded(Event, frozen=True):
@@ -107,9 +109,39 @@ class ShoppingList(Aggregate):
         return None
 
 
+class Noted(Event, frozen=True):
+    line: str
+
+
+class TakeNote(Command, frozen=True):
+    line: str
+
+
+class Journal(Ordered):
+    """Lines in the order of their stamps, each with how many earlier ones its author had not seen."""
+
+    stream = "journal"
+    events = (Noted,)
+
+    def initial(self) -> tuple[tuple[str, int], ...]:
+        return ()
+
+    def decide(self, command: Command, given: Given) -> Any:
+        match command:
+            case TakeNote(line):
+                return Noted(line)
+        raise Refused(f"a journal knows nothing of {command}")
+
+    def evolve(self, state: tuple[tuple[str, int], ...], event: Any, moment: Moment) -> Any:
+        return (*state, (event.line, len(moment.concurrent())))
+
+
 HOME = "list/home"
+JOURNAL = "journal/day"
 
 
-def direct(name: str, seed: int = 0, log: Log | None = None, aggregates: Any = (ShoppingList,)) -> DirectReplica:
+def direct(
+    name: str, seed: int = 0, log: Log | None = None, aggregates: Any = (ShoppingList, Journal)
+) -> DirectReplica:
     """A replica stepped by hand, whose ids come from its name and a seed."""
     return DirectReplica(log or MemoryLog(), "shop", name, aggregates, random=Random(f"{name}/{seed}"))

@@ -21,6 +21,7 @@ from replica.event import Event
 from tests.network import NOW, YEAR, Network
 from tests.shop import (
     HOME,
+    JOURNAL,
     AddItem,
     AddTwice,
     Count,
@@ -28,7 +29,9 @@ from tests.shop import (
     GiveTitle,
     ItemAdded,
     ItemRemoved,
+    Noted,
     RemoveItem,
+    TakeNote,
     TitleGiven,
     Write,
 )
@@ -44,6 +47,7 @@ COMMANDS = st.one_of(
     st.builds(AddTwice, ITEMS),
     st.builds(GiveTitle, st.sampled_from(["one", "two"])),
     st.builds(Count, st.integers(-3, 3)),
+    st.builds(TakeNote, st.sampled_from(["rain", "sun"])),
     st.builds(Write, st.sampled_from(["x", "héé", "🌊"]), st.integers(0, 5)),
 )
 
@@ -78,6 +82,15 @@ def expected(facts: list[Fact]) -> dict[str, Any]:
     }
 
 
+def written(facts: list[Fact]) -> tuple[tuple[str, int], ...]:
+    """The journal: lines by stamp, each with the number of earlier ones that it had not seen."""
+    lines = sorted((f for f in facts if isinstance(f.event, Noted)), key=lambda fact: (fact.stamp, fact.dot.seq))
+    return tuple(
+        (line.event.line, sum(earlier.dot not in line.context for earlier in lines[:at]))
+        for at, line in enumerate(lines)
+    )
+
+
 class NetworkMachine(RuleBasedStateMachine):
     """Everything that may happen to four replicas, and what must hold all the same."""
 
@@ -110,7 +123,8 @@ class NetworkMachine(RuleBasedStateMachine):
     def execute(self, name: str, command: Any) -> None:
         replica = self.network.nodes[name].replica
         try:
-            committed = replica.execute(HOME, command, self.network.clocks[name])
+            stream = JOURNAL if isinstance(command, TakeNote) else HOME
+            committed = replica.execute(stream, command, self.network.clocks[name])
         except Refused:
             return
         assert committed.stamp is not None
@@ -204,10 +218,12 @@ class NetworkMachine(RuleBasedStateMachine):
             assert replica.core.memory.version == first.core.memory.version
             assert replica.heads == first.heads
             assert replica.digest(HOME) == first.digest(HOME)
+            assert replica.digest(JOURNAL) == first.digest(JOURNAL)
         assert not any(self.pending.values())
         version = first.core.memory.version
         assert all(fact.dot in version for fact in self.acknowledged)
         assert sum(version.seqs.values()) == len(self.acknowledged) + len(version)
+        assert first.present(JOURNAL).state == written(self.acknowledged)
         home = first.present(HOME)
         assert {
             "items": set(home.items),

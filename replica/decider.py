@@ -1,0 +1,124 @@
+"""What decides: the part of an aggregate that every way of folding shares.
+
+An aggregate is a class for a category of streams: `stream = "list"` serves `list/home`, `list/work`. It lists the
+event types that it folds, and decides on commands:
+
+    decide(self, command, given) -> facts      intent: may look at the state, may refuse
+
+How facts become a state is the port below (`empty`, `observe`, `present_of`, `canonical`), which is all that a
+replica knows of folding. Two ways are there: `replica.aggregate` (lattices: in any causally legal order) and
+`replica.ordered` (any function: in the order of stamps).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, ClassVar, NamedTuple, Self
+
+from merge.stamp import Stamp
+from merge.version import NOTHING, Dot, ReplicaId, VersionVector
+from replica.event import Command, Event
+
+
+class Given:
+    """What a decision may use beside the command and the state: everything that is not in the log yet."""
+
+    __slots__ = ("now", "random", "replica")
+
+    def __init__(self, now: int, replica: ReplicaId, random: Random) -> None:
+        self.now = now
+        """Wall time in ms since 1970."""
+        self.replica = replica
+        """The replica that decides."""
+        self.random = random
+        """Chance."""
+
+    @property
+    def time(self) -> datetime:
+        return datetime.fromtimestamp(self.now / 1000, UTC)
+
+    def new_id(self) -> str:
+        """128 random bits in hexadecimal."""
+        return f"{self.random.getrandbits(128):032x}"
+
+
+class Happened(NamedTuple):
+    """An event of a stream as folds see it: when, which, what its author had seen, and what it says."""
+
+    stamp: Stamp
+    dot: Dot
+    context: VersionVector
+    event: Event
+
+    @property
+    def order(self) -> tuple[Stamp, int]:
+        """Its place among all events, which is the same on every replica."""
+        return self.stamp, self.dot.seq
+
+
+class FoldFailed(Exception):
+    """Folding an event raised `why`."""
+
+    def __init__(self, happened: Happened, why: Exception) -> None:
+        super().__init__(happened, why)
+        self.happened, self.why = happened, why
+
+
+class Decider(ABC):
+    """Base of aggregates of every kind."""
+
+    stream: ClassVar[str]
+    events: ClassVar[tuple[type[Event], ...]]
+
+    state: Any
+    """The state of the fold, in a present."""
+    address: str = ""
+    """The stream that this present is of: `list/home`."""
+    version: VersionVector = NOTHING
+    """The version at which this present was read."""
+
+    def __init_subclass__(cls, *, base: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if base:
+            return
+        stream, events = getattr(cls, "stream", None), getattr(cls, "events", None)
+        if not isinstance(stream, str) or not stream or "/" in stream:
+            raise TypeError(f'{cls.__name__} needs `stream = "..."`: the part of its streams before the slash')
+        if not isinstance(events, tuple) or not all(
+            isinstance(kind, type) and issubclass(kind, Event) for kind in events
+        ):
+            raise TypeError(f"{cls.__name__} needs `events = (...)`: the event classes that it folds")
+
+    def decide(self, command: Command, given: Given) -> Event | Iterable[Event] | None:
+        """The facts that `command` leads to in this state; raise Refused to say no."""
+        raise NotImplementedError(f"{type(self).__name__} does not decide on {type(command).__name__}")
+
+    # --- the port ---
+
+    @abstractmethod
+    def empty(self) -> Any:
+        """The fold before any event."""
+
+    @abstractmethod
+    def observe(self, fold: Any, happened: Happened) -> Any:
+        """The fold after one more event, whose context has all been observed. Called on the unbound aggregate."""
+
+    def observe_all(self, fold: Any, happened: Sequence[Happened]) -> Any:
+        """The fold after further events, which come in their order; FoldFailed names the one that raised."""
+        for one in happened:
+            try:
+                fold = self.observe(fold, one)
+            except Exception as error:
+                raise FoldFailed(one, error) from error
+        return fold
+
+    @abstractmethod
+    def present_of(self, fold: Any, address: str, version: VersionVector) -> Self:
+        """A present to read: this aggregate over a fold."""
+
+    @abstractmethod
+    def canonical(self, state: Any) -> Any:
+        """The `state` of a present as plain values in one order, for digests."""

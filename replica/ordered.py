@@ -1,0 +1,134 @@
+"""Ordered aggregates: any deterministic function of the events, in the order of their stamps.
+
+    decide(self, command, given) -> facts                intent: may look at `self.state`, may refuse
+    evolve(self, state, event, moment) -> state          fact: the state after it
+
+Stamps order events the same way on every replica, and never an effect before its cause. So the present is the
+fold of all events in that order, whatever the order of their arrival: replicas that hold the same events have
+the same state, for any `evolve` that is a function of its arguments.
+
+Rule 1. What arrives in order is folded as it comes.
+Rule 2. A past that arrives late rewinds to the last state that was kept before it, and replays from there. Its
+        cost grows with the events after it, not with the log.
+Rule 3. States are values: `evolve` returns another one, and never changes the one it was given.
+Rule 4. `moment.concurrent()` is the earlier events of the stream that this one had not seen. (Later ones may be
+        concurrent too; they will ask about this one when their turn comes.)
+
+When two people act at once, both facts are there, one after the other in stamp order; what `evolve` makes of the
+second is the rule of the domain, and the same everywhere.
+
+Source: Baquero, Almeida, Shoker 2017 (a totally ordered log as the pure operation-based extreme);
+Kleppmann et al. 2022 (moving in trees: undo, do, redo).
+"""
+
+from __future__ import annotations
+
+import heapq
+from abc import abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from merge.stamp import Stamp
+from merge.version import VersionVector
+from replica.decider import Decider, FoldFailed, Happened
+
+STRIDE = 64
+"""Events between two states that are kept: what a late event replays in vain, at most."""
+
+
+class Stretch(NamedTuple):
+    """Up to STRIDE events that follow each other in the order, and the state before them."""
+
+    before: Any
+    events: tuple[Happened, ...]
+
+    @property
+    def order(self) -> tuple[Stamp, int]:
+        return self.events[0].order
+
+
+class Trail(NamedTuple):
+    """The fold of a stream: all its events in their order, states along the way, and the state after them."""
+
+    stretches: tuple[Stretch, ...]
+    state: Any
+
+    def __iter__(self) -> Iterator[Happened]:
+        return (happened for stretch in self.stretches for happened in stretch.events)
+
+
+class Moment:
+    """When and where an event happened, for `evolve`."""
+
+    __slots__ = ("_earlier", "_full", "_last", "context", "dot", "stamp")
+
+    def __init__(self, happened: Happened, stretches: list[Stretch]) -> None:
+        self.dot, self.stamp, self.context = happened.dot, happened.stamp, happened.context
+        self._earlier, self._full, self._last = stretches, len(stretches) - 1, stretches[-1]
+
+    def concurrent(self) -> list[Happened]:
+        """The earlier events of this stream that this one had not seen, in their order."""
+        stretches = (*self._earlier[: self._full], self._last)
+        earlier = (happened for stretch in stretches for happened in stretch.events)
+        return [happened for happened in earlier if happened.dot != self.dot and happened.dot not in self.context]
+
+
+class Ordered(Decider, base=True):
+    """Base of ordered aggregates: declare `stream`, `events`, `decide`, `initial` and `evolve`."""
+
+    @abstractmethod
+    def initial(self) -> Any:
+        """The state before any event: an immutable value that msgspec can encode."""
+
+    @abstractmethod
+    def evolve(self, state: Any, event: Any, moment: Moment) -> Any:
+        """The state after `event`. A function of its arguments alone, which it does not change."""
+
+    def empty(self) -> Trail:
+        return Trail((), self.initial())
+
+    def observe(self, fold: Trail, happened: Happened) -> Trail:
+        return self._replay(fold, [happened])
+
+    def observe_all(self, fold: Trail, happened: Sequence[Happened]) -> Trail:
+        """A late past rewinds once, however many events it brings."""
+        return self._replay(fold, happened) if happened else fold
+
+    def _replay(self, fold: Trail, news: Sequence[Happened]) -> Trail:
+        """Go back to where the first of the news belongs, and on from there with all of them."""
+        stretches, state, events = list(fold.stretches), fold.state, list(news)
+        if stretches and news[0].order < stretches[-1].events[-1].order:
+            at = max(bisect_right(stretches, news[0].order, key=lambda stretch: stretch.order) - 1, 0)
+            redone = (happened for stretch in stretches[at:] for happened in stretch.events)
+            events = list(heapq.merge(redone, news, key=lambda happened: happened.order))
+            state = stretches[at].before
+            del stretches[at:]
+        for happened in events:
+            if not stretches or len(stretches[-1].events) >= STRIDE:
+                stretches.append(Stretch(state, (happened,)))
+            else:
+                stretches[-1] = Stretch(stretches[-1].before, (*stretches[-1].events, happened))
+            try:
+                state = self.evolve(state, happened.event, Moment(happened, stretches))
+            except Exception as error:
+                raise FoldFailed(happened, error) from error
+        return Trail(tuple(stretches), state)
+
+    def present_of(self, fold: Trail, address: str, version: VersionVector) -> Self:
+        present = object.__new__(type(self))
+        present.state, present.address, present.version = fold.state, address, version
+        return present
+
+    def canonical(self, state: Any) -> Any:
+        return msgspec.to_builtins(state, order="deterministic", str_keys=False)
+
+    @property
+    def value(self) -> Any:
+        """The state."""
+        return self.state
+
+    def __str__(self) -> str:
+        return f"{self.address or type(self).__name__} {self.state!r}"
