@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
@@ -60,6 +62,18 @@ def test_any_order_of_arrival_gives_the_fold_of_the_sorted_log(choices, random, 
         fold = journal.observe_all(fold, sorted(batch, key=lambda one: one.order))
     assert fold.state == naive(happened)
     assert list(fold) == sorted(happened, key=lambda one: one.order)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_same_over_many_stretches(seed):
+    """Five hundred events, so that states are kept along the way, and what was not seen lies far back."""
+    random = Random(seed)
+    happened = history([(random.choice([ALICE, BOB, CAROL]), random.random() < 0.02) for _ in range(8 * STRIDE)])
+    journal = Journal()
+    fold = journal.empty()
+    for replica in random.sample([ALICE, BOB, CAROL], 3):
+        fold = journal.observe_all(fold, [one for one in happened if one.dot.replica == replica])
+    assert fold.state == naive(happened)
 
 
 def test_a_late_past_replays_what_comes_after_it_and_not_the_log():
