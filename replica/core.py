@@ -20,18 +20,18 @@ from typing import Any, NamedTuple
 from immutables import Map
 
 from merge.stamp import Stamp, next_stamp
-from merge.version import Dot, ReplicaId, VersionVector
+from merge.version import NOTHING, Dot, ReplicaId, VersionVector
 from replica.arrange import Gap, Placed
 from replica.block import GENESIS, Head, Slice, Tail, join
 from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, PREFIX, Commit, Note, Observed, Recorded
 from replica.decider import Decider, FoldFailed, Given, Happened
-from replica.draft import Draft, Memory
-from replica.errors import InvalidEvent, PoisonEvent, UnknownStream
+from replica.draft import RECENT, Draft, Memory
+from replica.errors import InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
 from replica.ingest import Ingested, ingest
 from replica.introduction import CATEGORY, ReplicaIntroduced, introduction
 from replica.lineage import Lineage
-from replica.log import BlockStart, Contents, Identity, LogRow, Transaction
+from replica.log import BlockStart, Contents, Done, Identity, LogRow, Transaction
 from replica.missing import Missing
 from replica.reading import Boundary, End
 
@@ -162,9 +162,28 @@ class Core:
 
     # --- steps ---
 
-    def execute(self, stream: str, command: Command, now: int, note: Note | None = None) -> Committed:
-        """Decide on a command, and record the facts it leads to. Refused leaves no trace."""
+    def execute(
+        self,
+        stream: str,
+        command: Command,
+        now: int,
+        note: Note | None = None,
+        expect: VersionVector | None = None,
+    ) -> Committed:
+        """Decide on a command, and record the facts it leads to. Refused leaves no trace.
+
+        A command id that was carried out here already leads to what it led to then, and to nothing more.
+        """
+        done = self._done(note.command) if note is not None and note.command is not None else None
+        if done is not None:
+            return self._committed(done.stamp, done.first, done.last)
         aggregate, state = self._loaded(stream)
+        if expect is not None and not self.now.stands[stream] <= expect:
+            news = self.labelled(self.now.stands[stream])
+            raise Outdated(
+                f"nothing was recorded: {stream} has events that were not expected (it stands at {news}). Read it "
+                "again, and decide on what it is now."
+            )
         present = aggregate.present_of(state, stream, self.now.version)
         facts = present.decide(command, Given(now, self.label(self.me), self.random))
         events = [] if facts is None else [facts] if isinstance(facts, Event) else list(facts)
@@ -209,10 +228,31 @@ class Core:
                 f"{type(error).__name__}: {error}"
             ) from error
         self._record(recorded, stamp, note)
+        last = first + len(recorded) - 1
         memory.presents = memory.presents.set(stream, state)
+        memory.stands = memory.stands.set(stream, memory.stands[stream].advance(me, last))
         draft.changed[stream] = None
-        label = self.label(me)
-        return Committed(tuple([Dot(label, seq) for seq in range(first, first + len(recorded))]), stamp)
+        if note is not None and note.command is not None:
+            done = Done(note.command, first, last, stamp)
+            draft.done.append(done)
+            self._remember_command(note.command, done)
+        return self._committed(stamp, first, last)
+
+    def _committed(self, stamp: Stamp, first: int, last: int) -> Committed:
+        label = self.label(stamp.replica)
+        return Committed(tuple([Dot(label, seq) for seq in range(first, last + 1)]), stamp)
+
+    def _done(self, command: str) -> Done | None:
+        """What a command id led to; Missing where that has not been looked up."""
+        commands = self.now.commands
+        if command not in commands:
+            raise Missing(command=command)
+        return commands[command]
+
+    def _remember_command(self, command: str, done: Done | None) -> None:
+        memory = self.draft.memory
+        commands = NONE if len(memory.commands) > RECENT else memory.commands
+        memory.commands = commands.set(command, done)
 
     def introduce(self, now: int) -> None:
         """Begin this replica's log, if it has not begun."""
@@ -306,10 +346,14 @@ class Core:
         """Fold further commits, in the order of their stamps, into the streams that are loaded, or into one."""
         memory = self.draft.memory
         streams: dict[str, list[Happened]] = {}
+        stands: dict[str, VersionVector] = {}
         for commit, context in news:
             for index, event in enumerate(commit.events):
                 if event.stream == only or (only is None and event.stream in memory.presents):
+                    stand = stands.get(event.stream) or memory.stands[event.stream]
+                    stands[event.stream] = stand.advance(commit.replica, commit.first + index)
                     self._decode(streams.setdefault(event.stream, []), commit, index, event, context)
+        memory.stands = memory.stands.update(stands)
         for stream, happened in streams.items():
             if stream in memory.poison:
                 continue
@@ -348,7 +392,11 @@ class Core:
         assert self._draft is None, "a stream is loaded between drafts"
         memory = self.draft.memory
         memory.presents = memory.presents.set(stream, self.aggregate_of(stream).empty())
+        memory.stands = memory.stands.set(stream, NOTHING)
         self.fold(commits, only=stream)
+
+    def supply_command(self, command: str, done: Done | None) -> None:
+        self._remember_command(command, done)
 
     def supply_ends(self, ends: dict[int, End]) -> None:
         memory = self.draft.memory
@@ -375,7 +423,7 @@ class Core:
         version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}
         memory = draft.memory
         memory.version, memory.stamp = VersionVector(version), stamp
-        memory.presents = memory.ends = memory.recent = memory.unseen = memory.poison = NONE
+        memory.presents = memory.stands = memory.ends = memory.recent = memory.unseen = memory.poison = NONE
         self._context_known = False
 
     def succeed(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 from typing import Any, TypeVar
 
+from merge.version import VersionVector
 from replica.arrange import Gap, arrange
 from replica.block import Head, Slice
 from replica.commit import Note
@@ -39,6 +40,10 @@ def load(reader: Reader, missing: Missing) -> Loaded:
         stream = missing.stream
         commits = reader.stream(stream)
         return lambda core: core.supply_present(stream, commits)
+    if missing.command is not None:
+        command = missing.command
+        done = reader.log.command(command)
+        return lambda core: core.supply_command(command, done)
     if missing.ends:
         rows = {row.number: row for lineage in reader.lineages.values() for row in lineage.rows}
         ends = {number: reader.end(rows[number]) for number in missing.ends}
@@ -83,8 +88,15 @@ class DirectReplica:
     def reader(self) -> Reader:
         return reader_of(self.core, self.log)
 
-    def execute(self, stream: str, command: Command, now: int, note: Note | None = None) -> Committed:
-        return self._step(lambda: self.core.execute(stream, command, now, note))
+    def execute(
+        self,
+        stream: str,
+        command: Command,
+        now: int,
+        note: Note | None = None,
+        expect: VersionVector | None = None,
+    ) -> Committed:
+        return self._step(lambda: self.core.execute(stream, command, now, note, expect))
 
     def append(self, stream: str, events: Sequence[Event], now: int, note: Note | None = None) -> Committed:
         return self._step(lambda: self.core.append(stream, events, now, note))

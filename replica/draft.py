@@ -17,7 +17,7 @@ from merge.version import NOTHING, VersionVector
 from replica.block import Slice, join
 from replica.commit import Commit, Observed, Recorded
 from replica.lineage import Lineage
-from replica.log import BlockStart, Identity, Transaction
+from replica.log import BlockStart, Done, Identity, Transaction
 from replica.reading import Boundary, End
 
 RECENT = 4096
@@ -43,6 +43,10 @@ class Memory:
     """Heads observed since the last own commit."""
     presents: Map[str, Any] = Map()
     """States by stream, of those that are loaded."""
+    stands: Map[str, VersionVector] = Map()
+    """Of the streams that are loaded: the version of their own events."""
+    commands: Map[str, Done | None] = Map()
+    """Commands by id, of those that were asked for: what they led to, or None where they were not carried out."""
     poison: Map[str, str] = Map()
     """Streams that cannot be folded, and why."""
     types: Map[tuple[str, int], int] = Map()
@@ -52,7 +56,7 @@ class Memory:
     def copy(self) -> Memory:
         return Memory(
             self.version, self.stamp, self.lineages, self.ends, self.recent, self.unseen, self.presents,
-            self.poison, self.types, self.identity,
+            self.stands, self.commands, self.poison, self.types, self.identity,
         )  # fmt: skip
 
 
@@ -72,6 +76,8 @@ class Draft:
     """Streams that have new events."""
     touched: set[int] = field(default_factory=set)
     """Logs whose open end is this draft's own copy."""
+    done: list[Done] = field(default_factory=list)
+    """Commands with an id that were carried out."""
     identity_changed: bool = False
 
     def end(self, number: int) -> End:
@@ -119,7 +125,7 @@ class Draft:
         identity = self.memory.identity if self.identity_changed else None
         assert self.memory.identity is not None
         own = self.identity_changed or self.memory.identity.replica in replicas
-        return Transaction(rows, self.starts, slices, self.streams, self.types, identity, own)
+        return Transaction(rows, self.starts, slices, self.streams, self.types, identity, own, tuple(self.done))
 
     @property
     def dirty(self) -> bool:

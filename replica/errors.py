@@ -2,6 +2,7 @@
 
 AnabranchError
 ├── Refused             a decision said no: nothing was recorded
+│   └── Outdated        the stream has events that the caller had not seen
 ├── InvalidEvent        an event that replicas could not agree on, or too large: nothing was recorded
 ├── UnknownStream       no aggregate of this replica folds that stream
 ├── PoisonEvent         folding an event raised: that one stream has no present, the log is whole
@@ -23,6 +24,10 @@ class AnabranchError(Exception):
 
 class Refused(AnabranchError):
     """Raised by `decide` to refuse a command. Nothing was recorded."""
+
+
+class Outdated(Refused):
+    """The stream has events that are not in the version which the caller expected. Nothing was recorded."""
 
 
 class InvalidEvent(AnabranchError):

@@ -83,6 +83,16 @@ class Identity(NamedTuple):
     """The id that this one goes on from; 0 for none."""
 
 
+class Done(NamedTuple):
+    """A command that was carried out here: its id, and the commit that it led to."""
+
+    command: str
+    first: int
+    last: int
+    stamp: Stamp
+    """Of the commit; its replica is the one that recorded it."""
+
+
 class Transaction(NamedTuple):
     """What becomes durable at once."""
 
@@ -96,6 +106,8 @@ class Transaction(NamedTuple):
     identity: Identity | None = None
     own: bool = True
     """It holds own commits, which are acknowledged; others can be fetched again."""
+    commands: tuple[Done, ...] = ()
+    """Commands with an id that own commits in it carry out."""
 
 
 class CommitInDoubt(Exception):
@@ -124,6 +136,9 @@ class Log(Protocol):
 
     def blocks_of(self, stream: str) -> list[tuple[int, int]]:
         """(log number, first seq) of each block that holds events of the stream."""
+
+    def command(self, command: str) -> Done | None:
+        """The command of that id, if it was carried out here."""
 
     def unsealed(self) -> list[tuple[int, int]]:
         """(log number, first seq) of some full blocks that are still stored as several slices."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Slice, join
-from replica.log import Block, BlockStart, Contents, Identity, LogRow, Transaction
+from replica.log import Block, BlockStart, Contents, Done, Identity, LogRow, Transaction
 
 
 class MemoryLog:
@@ -22,6 +22,7 @@ class MemoryLog:
         self._slices: dict[tuple[int, int], list[Slice]] = {}
         self._streams: dict[str, dict[tuple[int, int], None]] = {}
         self._types: dict[tuple[str, int], int] = {}
+        self._commands: dict[str, Done] = {}
 
     def contents(self) -> Contents:
         return Contents(self._identity, list(self._logs.values()), dict(self._types))
@@ -38,6 +39,7 @@ class MemoryLog:
             self._streams.setdefault(stream, {})[number, first] = None
         for kind, count in transaction.types.items():
             self._types[kind] = self._types.get(kind, 0) + count
+        self._commands |= {done.command: done for done in transaction.commands}
         if transaction.identity:
             self._identity = transaction.identity
 
@@ -51,6 +53,9 @@ class MemoryLog:
 
     def blocks_of(self, stream: str) -> list[tuple[int, int]]:
         return list(self._streams.get(stream, ()))
+
+    def command(self, command: str) -> Done | None:
+        return self._commands.get(command)
 
     def unsealed(self) -> list[tuple[int, int]]:
         return [

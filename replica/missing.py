@@ -13,12 +13,14 @@ class Missing(Exception):
         self,
         *,
         stream: str | None = None,
+        command: str | None = None,
         ends: tuple[int, ...] = (),
         boundaries: tuple[Observed, ...] = (),
         arrange: list[Slice] | None = None,
     ) -> None:
-        super().__init__(stream, ends, boundaries, arrange)
+        super().__init__(stream, command, ends, boundaries, arrange)
         self.stream = stream
+        self.command = command
         self.ends = ends
         self.boundaries = boundaries
         self.arrange = arrange

@@ -187,21 +187,32 @@ class Replica:
         command_id: str | None = None,
         correlation: str | None = None,
         cause: tuple[int, int] | None = None,
+        expect: VersionVector | None = None,
     ) -> Committed:
         """Decide on a command and record the facts it leads to; durable when it returns.
+
+        `command_id` makes a retry harmless: what was carried out under it here is not done again, and answers as
+        it did then. (At another replica, which has not heard of it, it is a second decision.) `correlation` and
+        `cause` (a dot) are recorded with the facts. `expect` is a version, such as that of a present: Outdated is
+        raised where the stream has events beyond it.
 
         Raises Refused (nothing was recorded), InvalidEvent, UnknownStream, PoisonEvent, Closed.
         """
         note = make_note(command_id, correlation, cause)
-        return await self._do(lambda: self._core.execute(stream, command, self._clock(), note))
+        return await self._do(lambda: self._core.execute(stream, command, self._clock(), note, expect))
 
     async def append(self, stream: str, *events: Event, correlation: str | None = None) -> Committed:
         """Record facts that were decided elsewhere (a sensor, an import), as one commit."""
         note = make_note(None, correlation, None)
         return await self._do(lambda: self._core.append(stream, events, self._clock(), note))
 
-    async def present(self, stream: str) -> Any:
-        """The present of a stream: its aggregate, to be read. Immutable; a later one is another object."""
+    async def present(self, stream: str, *, after: VersionVector | None = None) -> Any:
+        """The present of a stream: its aggregate, to be read. Immutable; a later one is another object.
+
+        With `after` it waits until that version is observed here: to read what was written elsewhere.
+        """
+        if after is not None:
+            await self.wait_for(after)
         core = self._core
         state = core.memory.presents.get(stream)
         if state is None:

@@ -8,6 +8,7 @@
 | fresh    | one slice of a block that is not sealed yet: what one transaction added to one log, the stamp |
 |          | it ends with, and how many events of which types that transaction brought              |
 | stream   | a block that holds events of a stream                                             |
+| command  | a command with an id that was carried out here, and the commit that it led to        |
 | type     | how many events of a type there are, without those that fresh slices count            |
 
 Replica ids are 16 hexadecimal digits, so that any SQLite tool shows the names that people see elsewhere.
@@ -37,7 +38,7 @@ from merge.stamp import Stamp
 from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Head, Slice, join
 from replica.commit import Observed
 from replica.errors import StoreError, WrongFormat
-from replica.log import Block, BlockStart, CommitInDoubt, Contents, Identity, LogRow, Transaction
+from replica.log import Block, BlockStart, CommitInDoubt, Contents, Done, Identity, LogRow, Transaction
 
 FORMAT = 0
 APPLICATION_ID = 0x416E6162
@@ -58,6 +59,8 @@ CREATE TABLE fresh(number INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER
     wall INTEGER NOT NULL, counter INTEGER NOT NULL, types BLOB, PRIMARY KEY (number, first, last)) WITHOUT ROWID;
 CREATE TABLE stream(stream TEXT NOT NULL, number INTEGER NOT NULL, first INTEGER NOT NULL,
     PRIMARY KEY (stream, number, first)) WITHOUT ROWID;
+CREATE TABLE command(id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, wall INTEGER NOT NULL,
+    counter INTEGER NOT NULL, replica TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE type(name TEXT NOT NULL, schema INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (name, schema)) WITHOUT ROWID;
 """
@@ -188,6 +191,9 @@ class SqliteLog:
             db.executemany("INSERT OR IGNORE INTO stream VALUES (?, ?, ?)", transaction.streams)
         if counted is not None:
             self._count(transaction.types)
+        for command, first, last, stamp in transaction.commands:
+            done = command, first, last, stamp.wall, stamp.counter, _hex(stamp.replica)
+            db.execute("INSERT INTO command VALUES (?, ?, ?, ?, ?, ?)", done)
         identity = transaction.identity
         if identity is not None:
             db.execute(
@@ -239,6 +245,15 @@ class SqliteLog:
         return self._db.execute(
             "SELECT number, first FROM stream WHERE stream = ? ORDER BY number, first", (stream,)
         ).fetchall()
+
+    def command(self, command: str) -> Done | None:
+        row = self._db.execute(
+            "SELECT first, last, wall, counter, replica FROM command WHERE id = ?", (command,)
+        ).fetchone()
+        if row is None:
+            return None
+        first, last, wall, counter, replica = row
+        return Done(command, first, last, Stamp(wall, counter, int(replica, 16)))
 
     def unsealed(self) -> list[tuple[int, int]]:
         return self._db.execute(

@@ -16,7 +16,7 @@ import msgspec
 from merge.stamp import Stamp
 from replica.block import BLOCK_EVENTS, Head, Slice, Tail, join
 from replica.commit import Commit, Observed, Recorded
-from replica.log import Block, BlockStart, Identity, Log, LogRow, Transaction
+from replica.log import Block, BlockStart, Done, Identity, Log, LogRow, Transaction
 
 STREAM = "list/home"
 
@@ -171,6 +171,18 @@ class LogConformance:
         log = self.open()
         self.holds(log, author)
         assert log.contents().types == {("Added", 1): 2148}
+
+    def test_a_command_is_found_by_its_id(self) -> None:
+        """The commit that it led to, also after the log is opened again; nothing for an id that was never used."""
+        log, author = self.open(), Author(1)
+        transaction = author.write(3)
+        assert author.stamp is not None
+        done = Done("pay 17", 1, 3, author.stamp)
+        log.write(transaction._replace(commands=(done,)))
+        log.close()
+        log = self.open()
+        assert log.command("pay 17") == done
+        assert log.command("pay 18") is None
 
     def test_a_transaction_that_fails_leaves_nothing(self) -> None:
         """Something in it cannot be stored: none of it is."""

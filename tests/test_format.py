@@ -28,7 +28,7 @@ def replicas():
         for here, there in ((alice, bob), (bob, alice)):
             now = NOW + turn
             here.execute(HOME, AddItem("milk"), now)
-            here.execute(HOME, AddTwice("Grüße 🌊"), now, Note("command", "correlation", (1, 2), None))
+            here.execute(HOME, AddTwice("Grüße 🌊"), now, Note(f"command {turn}", "correlation", (1, 2), None))
             here.execute(HOME, RemoveItem("milk"), now)
             here.execute("list/work", GiveTitle("Work"), now + 100)
             here.execute(HOME, Count(-5), now)
