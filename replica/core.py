@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from immutables import Map
 
 from merge.stamp import Stamp, next_stamp
-from merge.version import NOTHING, Dot, ReplicaId, VersionVector
+from merge.version import Dot, ReplicaId, VersionVector
 from replica.arrange import Gap, Placed
 from replica.block import GENESIS, Head, Slice, Tail, join
 from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, PREFIX, Commit, Note, Observed, Recorded
@@ -28,6 +28,7 @@ from replica.decider import Decider, FoldFailed, Given, Happened
 from replica.draft import RECENT, Draft, Memory
 from replica.errors import InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
+from replica.folding import fold_afresh
 from replica.ingest import Ingested, ingest
 from replica.introduction import CATEGORY, ReplicaIntroduced, introduction
 from replica.lineage import Lineage
@@ -340,60 +341,12 @@ class Core:
         """
         return ingest(self, pieces, horizon, placed)
 
-    # --- folding what came from elsewhere ---
-
-    def fold(self, news: Iterable[tuple[Commit, VersionVector]], only: str | None = None) -> None:
-        """Fold further commits, in the order of their stamps, into the streams that are loaded, or into one."""
-        memory = self.draft.memory
-        streams: dict[str, list[Happened]] = {}
-        stands: dict[str, VersionVector] = {}
-        for commit, context in news:
-            for index, event in enumerate(commit.events):
-                if event.stream == only or (only is None and event.stream in memory.presents):
-                    stand = stands.get(event.stream) or memory.stands[event.stream]
-                    stands[event.stream] = stand.advance(commit.replica, commit.first + index)
-                    self._decode(streams.setdefault(event.stream, []), commit, index, event, context)
-        memory.stands = memory.stands.update(stands)
-        for stream, happened in streams.items():
-            if stream in memory.poison:
-                continue
-            try:
-                state = self.aggregate_of(stream).observe_all(memory.presents[stream], happened)
-            except FoldFailed as failed:
-                self._poison(stream, failed.happened.dot, type(failed.happened.event).__name__, failed.why)
-            else:
-                memory.presents = memory.presents.set(stream, state)
-
-    def _decode(
-        self, happened: list[Happened], commit: Commit, index: int, event: Recorded, context: VersionVector
-    ) -> None:
-        """Add a recorded event to what has happened in its stream, if this code knows its type."""
-        dot = Dot(commit.replica, commit.first + index)
-        try:
-            decoded = self.types.decode(event.type, event.schema, event.payload)
-        except Exception as error:
-            self._poison(event.stream, dot, event.type, error)
-            return
-        if decoded is not None and type(decoded) in self.aggregate_of(event.stream).events:
-            happened.append(Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded))
-
-    def _poison(self, stream: str, dot: Dot, name: str, error: BaseException) -> None:
-        why = (
-            f"{stream} has no present: folding {name} {dot} raised {type(error).__name__}: {error}. "
-            "The log is whole, and every other stream goes on: mend the aggregate and open the replica again."
-        )
-        memory = self.draft.memory
-        memory.poison = memory.poison.set(stream, why)
-        if stream in memory.presents:
-            memory.presents = memory.presents.delete(stream)
+    # --- what was missing ---
 
     def supply_present(self, stream: str, commits: list[tuple[Commit, VersionVector]]) -> None:
         """Fold a stream from the log: all commits that hold its events, by stamp."""
         assert self._draft is None, "a stream is loaded between drafts"
-        memory = self.draft.memory
-        memory.presents = memory.presents.set(stream, self.aggregate_of(stream).empty())
-        memory.stands = memory.stands.set(stream, NOTHING)
-        self.fold(commits, only=stream)
+        fold_afresh(self, stream, commits)
 
     def supply_command(self, command: str, done: Done | None) -> None:
         self._remember_command(command, done)

@@ -22,6 +22,7 @@ from replica.arrange import Gap, Parting, Placed, continues
 from replica.block import Decoded, Head, Slice, Tail
 from replica.commit import PREFIX, Commit, Observed
 from replica.errors import InvalidBatch
+from replica.folding import fold
 from replica.introduction import read_introduction
 from replica.lineage import Lineage
 from replica.log import BlockStart, LogRow
@@ -269,7 +270,7 @@ class _Batch:
             core.refold(stamp)
         else:
             news.sort(key=lambda item: item[0].stamp)
-            core.fold(news)
+            fold(core, news)
             draft.changed.update((event.stream, None) for commit, _ in news for event in commit.events)
             memory.stamp = stamp
         if any(here.replica == core.me for here in self.arriving.values()):

@@ -1,55 +1,43 @@
 """`Replica`: the core in the hands of an event loop.
 
-One task, the pump, owns what will be durable next. It takes the waiting steps (commands, batches from peers),
-plays them one after the other on the draft, makes the draft durable in one transaction, and then tells the
-callers, the watchers and the links, in this order and never earlier. While a transaction is under way new
-steps wait for the next one: that is group commit, and it costs nobody a timer.
-
-- An error before COMMIT drops the draft, and every caller in it hears of it. An error at COMMIT leaves two
-  possibilities: the file is opened again, and what it holds answers.
-- Cancelling a caller does not cancel its command.
-- `close` takes no new steps, finishes those it has, and leaves no thread.
+What a user calls, and what the layers above do. Whatever changes the replica is a step of its pump
+(`replica.pump`); whatever is read is read from memory, or loaded by one. Leaving the context takes no new steps,
+finishes those that wait, and leaves no thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from merge.version import VersionVector
-from replica.arrange import Gap, Placed, arrange
+from replica.arrange import Gap
 from replica.backend import Backend, MemoryBackend, connected
 from replica.block import Slice
 from replica.commit import make_note
 from replica.core import Committed, Core, Settled
 from replica.decider import Decider
 from replica.digest import digest
-from replica.direct import load, reader_of
+from replica.direct import reader_of
 from replica.errors import Closed, PoisonEvent, StoreError, WrongStore
 from replica.event import Command, Event
 from replica.ingest import Ingested
-from replica.log import CommitInDoubt, Contents, Identity, LogRow, Transaction
+from replica.log import Contents, Identity, Transaction
 from replica.mark import OPENINGS, MarkFile, locked
-from replica.missing import Missing
+from replica.pump import Pump
 from replica.sqlite import SqliteThread
 from replica.status import Status
 
-log = logging.getLogger("anabranch.replica")
-
 T = TypeVar("T")
 MEMORY = ":memory:"
-STEPS = 1024
-"""Steps a transaction: enough to hide its fixed cost, few enough that the first is not kept waiting."""
 
 
 def wall_clock() -> int:
@@ -65,54 +53,16 @@ class Change:
     version: VersionVector
 
 
-class _Step(Generic[T]):
-    """Something to play on the draft, and who waits for it."""
-
-    def __init__(self, play: Callable[[], T], answer: asyncio.Future[T]) -> None:
-        self.play, self.answer = play, answer
-        self.result: T | None = None
-        self.error: Exception | None = None
-
-    def settle(self, failure: Exception | None = None) -> None:
-        if self.answer.done():
-            return
-        error = self.error or failure
-        if error is None:
-            self.answer.set_result(self.result)  # type: ignore[arg-type]
-        else:
-            if isinstance(error, StopIteration):  # which no future can carry
-                error = RuntimeError("the decision raised StopIteration: `next` found nothing")
-            self.answer.set_exception(error)
-            self.answer.exception()
-
-
-class _IngestStep(_Step["Ingested | Gap"]):
-    """A batch; `placed` is filled in where its place in the log had to be looked up."""
-
-    def __init__(
-        self, core: Core, pieces: Sequence[Slice], horizon: int | None, answer: asyncio.Future[Ingested | Gap]
-    ) -> None:
-        self.placed: list[Placed] | Gap | None = None
-        super().__init__(lambda: core.ingest(pieces, horizon, self.placed), answer)
-
-
 class Replica:
     """One replica of a store. Open it with `async with Replica.open(...)`."""
 
     def __init__(
         self, core: Core, backend: Backend, mark: MarkFile | None, clock: Callable[[], int], durability: str
     ):
-        self._core, self._backend, self._mark, self._clock = core, backend, mark, clock
-        self._durability = durability
-        self._steps: deque[_Step[Any]] = deque()
-        self._wake = asyncio.Event()
-        self._closing = False
-        self._failed: Exception | None = None
-        self._listeners: list[Callable[[Settled], None]] = []
-        self._watchers: list[asyncio.Event] = []
-        self._taken: list[_Step[Any]] = []
-        self._unsealed = True
-        """There may be full blocks that are not stored as one slice yet."""
+        self._core, self._backend, self._clock, self._durability = core, backend, clock, durability
+        self._pump = Pump(
+            core, backend, core.identity.name, lambda identity: mark.write(identity) if mark else None
+        )
 
     @classmethod
     @asynccontextmanager
@@ -164,14 +114,11 @@ class Replica:
             if mark is not None:
                 await replica._save(identity)
                 mark.write(identity)
-            pump = asyncio.create_task(replica._pump(), name=f"pump of {name}")
             try:
-                yield replica
+                async with replica._pump.running():
+                    yield replica
             finally:
-                replica._closing = True
-                replica._wake.set()
-                await _finished(pump)
-                if mark is not None and replica._failed is None:
+                if mark is not None and replica._pump.failure is None:
                     openings = (*core.identity.openings, secrets.token_bytes(8))[-OPENINGS:]
                     identity = core.identity._replace(clean=True, openings=openings)
                     await replica._save(identity)
@@ -199,12 +146,12 @@ class Replica:
         Raises Refused (nothing was recorded), InvalidEvent, UnknownStream, PoisonEvent, Closed.
         """
         note = make_note(command_id, correlation, cause)
-        return await self._do(lambda: self._core.execute(stream, command, self._clock(), note, expect))
+        return await self._pump.do(lambda: self._core.execute(stream, command, self._clock(), note, expect))
 
     async def append(self, stream: str, *events: Event, correlation: str | None = None) -> Committed:
         """Record facts that were decided elsewhere (a sensor, an import), as one commit."""
         note = make_note(None, correlation, None)
-        return await self._do(lambda: self._core.append(stream, events, self._clock(), note))
+        return await self._pump.do(lambda: self._core.append(stream, events, self._clock(), note))
 
     async def present(self, stream: str, *, after: VersionVector | None = None) -> Any:
         """The present of a stream: its aggregate, to be read. Immutable; a later one is another object.
@@ -216,7 +163,7 @@ class Replica:
         core = self._core
         state = core.memory.presents.get(stream)
         if state is None:
-            await self._do(lambda: core.state(stream))
+            await self._pump.do(lambda: core.state(stream))
             state = core.memory.presents.get(stream)
             if state is None:
                 raise PoisonEvent(core.memory.poison.get(stream, f"{stream} changed while it was read: ask again"))
@@ -263,16 +210,16 @@ class Replica:
     async def wait_for(self, version: VersionVector) -> None:
         """Wait until this replica has observed `version`: what a peer has, what a caller was told."""
         reached = asyncio.Event()
-        stop = self.listen(lambda settled: reached.set() if version <= settled.version else None)
-        self._watchers.append(reached)
-        try:
+
+        def hear(settled: Settled) -> None:
+            if version <= settled.version:
+                reached.set()
+
+        with self._pump.hearing(hear, reached):
             if not (version <= self.version or self.closed):
                 await reached.wait()
-        finally:
-            stop()
-            self._watchers.remove(reached)
         if not version <= self.version:
-            raise Closed(f"{self.name} was closed before it had observed {version}") from self._failed
+            raise Closed(f"{self.name} was closed before it had observed {version}") from self._pump.failure
 
     async def watch(self, *streams: str) -> AsyncIterator[Change]:
         """Changes as they become durable, of some streams or of all.
@@ -289,9 +236,7 @@ class Replica:
             if pending:
                 wake.set()
 
-        stop = self.listen(hear)
-        self._watchers.append(wake)
-        try:
+        with self._pump.hearing(hear, wake):
             while pending or not self.closed:
                 if pending:
                     changed = tuple(pending)
@@ -300,11 +245,8 @@ class Replica:
                 else:
                     wake.clear()
                     await wake.wait()
-        finally:
-            stop()
-            self._watchers.remove(wake)
-        if self._failed is not None:
-            raise Closed(self._why_failed) from self._failed
+        if self._pump.failure is not None:
+            raise Closed(self._pump.why_failed) from self._pump.failure
 
     # --- what sync does ---
 
@@ -315,12 +257,11 @@ class Replica:
 
     async def ingest(self, pieces: Sequence[Slice], horizon: int | None = None) -> Ingested | Gap:
         """Take commits from a peer, durably; see `replica.ingest`."""
-        answer: asyncio.Future[Ingested | Gap] = asyncio.get_running_loop().create_future()
-        return await self._enter(_IngestStep(self._core, pieces, horizon, answer))
+        return await self._pump.ingest(pieces, horizon)
 
     async def doubt(self) -> None:
         """A peer goes by this id too: go on under a new one."""
-        await self._do(self._core.doubt)
+        await self._pump.do(self._core.doubt)
 
     async def read(self, call: Callable[[Any], T]) -> T:
         """Call something with a Reader of what is durable, on the thread of the log."""
@@ -329,183 +270,21 @@ class Replica:
 
     def listen(self, hear: Callable[[Settled], None]) -> Callable[[], None]:
         """Call `hear` with whatever becomes durable; returns how to stop that."""
-        self._listeners.append(hear)
-        return lambda: self._listeners.remove(hear)
+        return self._pump.listen(hear)
 
     def now(self) -> int:
         """Wall time (ms) by this replica's clock."""
         return self._clock()
 
-    # --- the pump ---
-
-    @property
-    def _why_failed(self) -> str:
-        return f"{self.name} stopped: {self._failed}. What was acknowledged is in its file; open it again."
-
     @property
     def closed(self) -> bool:
         """It takes no more steps: it was closed, or it failed."""
-        return self._closing or self._failed is not None
-
-    async def _do(self, play: Callable[[], T]) -> T:
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        return await self._enter(_Step(play, answer))
-
-    async def _enter(self, step: _Step[T]) -> T:
-        if self._failed is not None:
-            raise Closed(f"nothing was recorded: {self._why_failed}") from self._failed
-        if self._closing:
-            raise Closed(f"{self.name} is closed; nothing was recorded")
-        self._steps.append(step)
-        self._wake.set()
-        return await step.answer
-
-    async def _pump(self) -> None:
-        try:
-            while True:
-                if not self._steps:
-                    if self._closing:
-                        return
-                    self._wake.clear()
-                    if self._unsealed:
-                        await self._seal()
-                    if not self._steps:
-                        await self._wake.wait()
-                    continue
-                taken = [self._steps.popleft() for _ in range(min(STEPS, len(self._steps)))]
-                await self._play(taken)
-        except Exception as error:
-            self._failed = error
-            log.exception("%s stopped", self.name)
-        finally:
-            self._closing = True
-            failure = Closed(self._why_failed if self._failed else f"{self.name} was closed before it could answer")
-            for step in (*self._taken, *self._steps):
-                step.settle(failure)
-            for wake in self._watchers:
-                wake.set()
-
-    async def _play(self, steps: list[_Step[Any]]) -> None:
-        played: list[_Step[Any]] = []
-        self._taken = steps
-        for step in steps:
-            played.append(step)
-            while True:
-                try:
-                    step.result = step.play()
-                except Missing as missing:
-                    played.pop()
-                    await self._flush(played)
-                    played.clear()
-                    played.append(step)
-                    try:
-                        await self._load(step, missing)
-                    except Exception as error:
-                        step.error = error
-                        break
-                    continue
-                except Exception as error:
-                    step.error = error
-                break
-        await self._flush(played)
-
-    async def _load(self, step: _Step[Any], missing: Missing) -> None:
-        core = self._core
-        if missing.arrange is not None and isinstance(step, _IngestStep):
-            pieces = missing.arrange
-            step.placed = await self._backend.run(lambda log: arrange(reader_of(core, log), pieces))
-            return
-        supply = await self._backend.run(lambda log: load(reader_of(core, log), missing))
-        supply(core)
-
-    async def _flush(self, steps: list[_Step[Any]]) -> None:
-        """Make the draft durable; then answer, then tell."""
-        transaction = self._core.transaction()
-        failure: Exception | None = None
-        if transaction is not None:
-            failure = await self._write(transaction)
-        if failure is None:
-            settled = self._core.settle()
-            self._unsealed = self._unsealed or settled.began
-            for step in steps:
-                step.settle()
-            if settled.commits or settled.changed:
-                self._tell(settled)
-        else:
-            self._core.drop()
-            for step in steps:
-                step.settle(failure)
-
-    def _tell(self, settled: Settled) -> None:
-        for hear in tuple(self._listeners):
-            try:
-                hear(settled)
-            except Exception:
-                log.exception("%s: a listener raised; the others were told", self.name)
-
-    async def _write(self, transaction: Transaction) -> Exception | None:
-        """Write; None when it is durable, else why it is not."""
-        try:
-            await self._backend.run(lambda log: log.write(transaction))
-        except CommitInDoubt as doubt:
-            await self._backend.reconnect()
-            contents = await self._backend.run(lambda log: log.contents())
-            if not _holds(contents, transaction):
-                return _not_recorded(doubt)
-        except Exception as error:
-            return _not_recorded(error)
-        if transaction.identity is not None and self._mark is not None:
-            self._mark.write(transaction.identity)
-        return None
-
-    async def _seal(self) -> None:
-        """Store full blocks as one slice each: one of them in any case, the others while nobody waits.
-
-        A block that cannot be sealed stays as it is, which is slower and loses nothing.
-        """
-        try:
-            await self._seal_some()
-        except Exception:
-            log.exception("%s: a full block could not be stored as one; it stays in its parts", self.name)
-            self._unsealed = False
-
-    async def _seal_some(self) -> None:
-        while found := await self._backend.run(lambda log: log.unsealed()):
-            for number, first in found:
-                await self._backend.run(lambda log, n=number, f=first: log.seal(n, f))  # type: ignore[misc]
-                if self._steps:
-                    return
-        self._unsealed = False
+        return self._pump.closed
 
     async def _save(self, identity: Identity) -> None:
         self._core.identity_is_new = False
         self._core.memory.identity = identity
         await self._backend.run(lambda log: log.write(Transaction([], [], [], [], {}, identity)))
-
-
-async def _finished(task: asyncio.Task[None]) -> None:
-    """Wait for a task, even if the waiting is cancelled; then be cancelled."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-
-
-def _not_recorded(error: Exception) -> StoreError:
-    return StoreError(
-        f"nothing was recorded: writing to the file failed ({error}). What was there before is whole."
-    )
-
-
-def _holds(contents: Contents, transaction: Transaction) -> bool:
-    rows: dict[int, LogRow] = {row.number: row for row in contents.logs}
-    return all(row.number in rows and rows[row.number].head == row.head for row in transaction.logs) and (
-        transaction.identity is None or transaction.identity == contents.identity
-    )
 
 
 def _identify(contents: Contents, store: str, name: str, mark: MarkFile | None, random: Random) -> Identity:

@@ -1,0 +1,79 @@
+"""Folding what is in the log into presents: as it arrives from peers, and when a stream is first read.
+
+Rule 1. Only streams that are loaded are folded; the others cost nothing until somebody asks.
+Rule 2. An event of a type that this code does not know is left out, and counted by the log.
+Rule 3. A poison event (folding it raises) stops its own stream, with an error that names it. The log, sync and
+        every other stream go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from merge.version import NOTHING, Dot, VersionVector
+from replica.commit import Commit, Recorded
+from replica.decider import FoldFailed, Happened
+
+if TYPE_CHECKING:
+    from replica.core import Core
+
+Contexts = Iterable[tuple[Commit, VersionVector]]
+"""Commits with their contexts, in the order of their stamps."""
+
+
+def fold_afresh(core: Core, stream: str, commits: Contexts) -> None:
+    """Load a stream: fold all commits that hold its events."""
+    memory = core.draft.memory
+    memory.presents = memory.presents.set(stream, core.aggregate_of(stream).empty())
+    memory.stands = memory.stands.set(stream, NOTHING)
+    fold(core, commits, only=stream)
+
+
+def fold(core: Core, news: Contexts, only: str | None = None) -> None:
+    """Fold further commits into the streams that are loaded, or into one of them."""
+    memory = core.draft.memory
+    streams: dict[str, list[Happened]] = {}
+    stands: dict[str, VersionVector] = {}
+    for commit, context in news:
+        for index, event in enumerate(commit.events):
+            stream = event.stream
+            if stream == only or (only is None and stream in memory.presents):
+                dot = Dot(commit.replica, commit.first + index)
+                stands[stream] = stands.get(stream, memory.stands[stream]).advance(*dot)
+                happened = _happened(core, commit, dot, event, context)
+                if happened is not None:
+                    streams.setdefault(stream, []).append(happened)
+    memory.stands = memory.stands.update(stands)
+    for stream, all_happened in streams.items():
+        if stream in memory.poison:
+            continue
+        try:
+            state = core.aggregate_of(stream).observe_all(memory.presents[stream], all_happened)
+        except FoldFailed as failed:
+            _poison(core, stream, failed.happened.dot, type(failed.happened.event).__name__, failed.why)
+        else:
+            memory.presents = memory.presents.set(stream, state)
+
+
+def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector) -> Happened | None:
+    """A recorded event as folds see it; None where this code does not know its type, or cannot read it."""
+    try:
+        decoded = core.types.decode(event.type, event.schema, event.payload)
+    except Exception as error:
+        _poison(core, event.stream, dot, event.type, error)
+        return None
+    if decoded is None or type(decoded) not in core.aggregate_of(event.stream).events:
+        return None
+    return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)
+
+
+def _poison(core: Core, stream: str, dot: Dot, name: str, error: BaseException) -> None:
+    why = (
+        f"{stream} has no present: folding {name} {dot} raised {type(error).__name__}: {error}. "
+        "The log is whole, and every other stream goes on: mend the aggregate and open the replica again."
+    )
+    memory = core.draft.memory
+    memory.poison = memory.poison.set(stream, why)
+    if stream in memory.presents:
+        memory.presents = memory.presents.delete(stream)

@@ -1,0 +1,287 @@
+"""The pump: one task that owns what will be durable next.
+
+It takes the waiting steps (commands, batches from peers), plays them one after the other on the draft, makes the
+draft durable in one transaction, and then tells the callers, the watchers and the links, in this order and never
+earlier. While a transaction is under way new steps wait for the next one: that is group commit, and it costs
+nobody a timer.
+
+- An error before COMMIT drops the draft, and every caller in it hears of it. An error at COMMIT leaves two
+  possibilities: the file is opened again, and what it holds answers.
+- Cancelling a caller does not cancel its command.
+- What a step raises harms that step. What harms the pump itself ends the replica, and everybody hears why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Generic, TypeVar
+
+from replica.arrange import Gap, Placed, arrange
+from replica.backend import Backend
+from replica.block import Slice
+from replica.core import Core, Settled
+from replica.direct import load, reader_of
+from replica.errors import Closed, StoreError
+from replica.ingest import Ingested
+from replica.log import CommitInDoubt, Contents, Identity, LogRow, Transaction
+from replica.missing import Missing
+
+log = logging.getLogger("anabranch.replica")
+
+T = TypeVar("T")
+STEPS = 1024
+"""Steps a transaction: enough to hide its fixed cost, few enough that the first is not kept waiting."""
+
+
+class _Step(Generic[T]):
+    """Something to play on the draft, and who waits for it."""
+
+    def __init__(self, play: Callable[[], T], answer: asyncio.Future[T]) -> None:
+        self.play, self.answer = play, answer
+        self.result: T | None = None
+        self.error: Exception | None = None
+
+    def settle(self, failure: Exception | None = None) -> None:
+        if self.answer.done():
+            return
+        error = self.error or failure
+        if error is None:
+            self.answer.set_result(self.result)  # type: ignore[arg-type]
+        else:
+            if isinstance(error, StopIteration):  # which no future can carry
+                error = RuntimeError("the decision raised StopIteration: `next` found nothing")
+            self.answer.set_exception(error)
+            self.answer.exception()
+
+
+class _IngestStep(_Step["Ingested | Gap"]):
+    """A batch; `placed` is filled in where its place in the log had to be looked up."""
+
+    def __init__(
+        self, core: Core, pieces: Sequence[Slice], horizon: int | None, answer: asyncio.Future[Ingested | Gap]
+    ) -> None:
+        self.placed: list[Placed] | Gap | None = None
+        super().__init__(lambda: core.ingest(pieces, horizon, self.placed), answer)
+
+
+class Pump:
+    """The steps that wait, and who is told of what becomes durable. `running` runs it."""
+
+    def __init__(
+        self, core: Core, backend: Backend, name: str, identity_changed: Callable[[Identity], None]
+    ) -> None:
+        self._core, self._backend, self.name = core, backend, name
+        self._identity_changed = identity_changed
+        """Called when another identity has become durable."""
+        self._steps: deque[_Step[Any]] = deque()
+        self._taken: list[_Step[Any]] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self.failure: Exception | None = None
+        """What ended the replica."""
+        self._listeners: list[Callable[[Settled], None]] = []
+        self._waiting: list[asyncio.Event] = []
+        self._unsealed = True
+        """There may be full blocks that are not stored as one slice yet."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Pump]:
+        """Pump for as long as this lasts; then take no new steps, and finish those that wait."""
+        task = asyncio.create_task(self.run(), name=f"pump of {self.name}")
+        try:
+            yield self
+        finally:
+            self._closing = True
+            self._wake.set()
+            await _finished(task)
+
+    @property
+    def closed(self) -> bool:
+        """It takes no more steps: it was closed, or it failed."""
+        return self._closing
+
+    @property
+    def why_failed(self) -> str:
+        return f"{self.name} stopped: {self.failure}. What was acknowledged is in its file; open it again."
+
+    def listen(self, hear: Callable[[Settled], None]) -> Callable[[], None]:
+        """Call `hear` with whatever becomes durable; returns how to stop that."""
+        self._listeners.append(hear)
+        return lambda: self._listeners.remove(hear)
+
+    @contextmanager
+    def hearing(self, hear: Callable[[Settled], None], ended: asyncio.Event) -> Iterator[None]:
+        """Listen for as long as this lasts; `ended` is set when there will be nothing more to hear."""
+        stop = self.listen(hear)
+        self._waiting.append(ended)
+        try:
+            yield
+        finally:
+            stop()
+            self._waiting.remove(ended)
+
+    async def do(self, play: Callable[[], T]) -> T:
+        """Play a step on the draft; what it returns, once it is durable."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        return await self._enter(_Step(play, answer))
+
+    async def ingest(self, pieces: Sequence[Slice], horizon: int | None) -> Ingested | Gap:
+        """Take commits from a peer, durably."""
+        answer: asyncio.Future[Ingested | Gap] = asyncio.get_running_loop().create_future()
+        return await self._enter(_IngestStep(self._core, pieces, horizon, answer))
+
+    async def _enter(self, step: _Step[T]) -> T:
+        if self.failure is not None:
+            raise Closed(f"nothing was recorded: {self.why_failed}") from self.failure
+        if self._closing:
+            raise Closed(f"{self.name} is closed; nothing was recorded")
+        self._steps.append(step)
+        self._wake.set()
+        return await step.answer
+
+    async def run(self) -> None:
+        """Pump until `close`, or until something fails that nobody can be told of."""
+        try:
+            while True:
+                if not self._steps:
+                    if self._closing:
+                        return
+                    self._wake.clear()
+                    if self._unsealed:
+                        await self._seal()
+                    if not self._steps:
+                        await self._wake.wait()
+                    continue
+                taken = [self._steps.popleft() for _ in range(min(STEPS, len(self._steps)))]
+                await self._play(taken)
+        except Exception as error:
+            self.failure = error
+            log.exception("%s stopped", self.name)
+        finally:
+            self._closing = True
+            failure = Closed(self.why_failed if self.failure else f"{self.name} was closed before it could answer")
+            for step in (*self._taken, *self._steps):
+                step.settle(failure)
+            for waiting in self._waiting:
+                waiting.set()
+
+    async def _play(self, steps: list[_Step[Any]]) -> None:
+        played: list[_Step[Any]] = []
+        self._taken = steps
+        for step in steps:
+            played.append(step)
+            while True:
+                try:
+                    step.result = step.play()
+                except Missing as missing:
+                    played.pop()
+                    await self._flush(played)
+                    played.clear()
+                    played.append(step)
+                    try:
+                        await self._load(step, missing)
+                    except Exception as error:
+                        step.error = error
+                        break
+                    continue
+                except Exception as error:
+                    step.error = error
+                break
+        await self._flush(played)
+
+    async def _load(self, step: _Step[Any], missing: Missing) -> None:
+        core = self._core
+        if missing.arrange is not None and isinstance(step, _IngestStep):
+            pieces = missing.arrange
+            step.placed = await self._backend.run(lambda log: arrange(reader_of(core, log), pieces))
+            return
+        supply = await self._backend.run(lambda log: load(reader_of(core, log), missing))
+        supply(core)
+
+    async def _flush(self, steps: list[_Step[Any]]) -> None:
+        """Make the draft durable; then answer, then tell."""
+        transaction = self._core.transaction()
+        failure: Exception | None = None
+        if transaction is not None:
+            failure = await self._write(transaction)
+        if failure is None:
+            settled = self._core.settle()
+            self._unsealed = self._unsealed or settled.began
+            for step in steps:
+                step.settle()
+            if settled.commits or settled.changed:
+                self._tell(settled)
+        else:
+            self._core.drop()
+            for step in steps:
+                step.settle(failure)
+
+    def _tell(self, settled: Settled) -> None:
+        for hear in tuple(self._listeners):
+            try:
+                hear(settled)
+            except Exception:
+                log.exception("%s: a listener raised; the others were told", self.name)
+
+    async def _write(self, transaction: Transaction) -> Exception | None:
+        """Write; None when it is durable, else why it is not."""
+        try:
+            await self._backend.run(lambda log: log.write(transaction))
+        except CommitInDoubt as doubt:
+            await self._backend.reconnect()
+            contents = await self._backend.run(lambda log: log.contents())
+            if not _holds(contents, transaction):
+                return _not_recorded(doubt)
+        except Exception as error:
+            return _not_recorded(error)
+        if transaction.identity is not None:
+            self._identity_changed(transaction.identity)
+        return None
+
+    async def _seal(self) -> None:
+        """Store full blocks as one slice each: one of them in any case, the others while nobody waits.
+
+        A block that cannot be sealed stays as it is, which is slower and loses nothing.
+        """
+        try:
+            await self._seal_some()
+        except Exception:
+            log.exception("%s: a full block could not be stored as one; it stays in its parts", self.name)
+            self._unsealed = False
+
+    async def _seal_some(self) -> None:
+        while found := await self._backend.run(lambda log: log.unsealed()):
+            for number, first in found:
+                await self._backend.run(lambda log, n=number, f=first: log.seal(n, f))  # type: ignore[misc]
+                if self._steps:
+                    return
+        self._unsealed = False
+
+
+async def _finished(task: asyncio.Task[None]) -> None:
+    """Wait for a task, even if the waiting is cancelled; then be cancelled."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+def _not_recorded(error: Exception) -> StoreError:
+    return StoreError(
+        f"nothing was recorded: writing to the file failed ({error}). What was there before is whole."
+    )
+
+
+def _holds(contents: Contents, transaction: Transaction) -> bool:
+    rows: dict[int, LogRow] = {row.number: row for row in contents.logs}
+    return all(row.number in rows and rows[row.number].head == row.head for row in transaction.logs) and (
+        transaction.identity is None or transaction.identity == contents.identity
+    )
