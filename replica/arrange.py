@@ -15,8 +15,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import NamedTuple
 
-from replica.block import Head, Slice, Tail, cut
+from replica.block import Head, Slice, Tail
 from replica.commit import Commit
+from replica.layout import cut
 from replica.lineage import Lineage
 from replica.log import BlockStart, LogRow
 from replica.reading import End, Reader

@@ -27,7 +27,6 @@ Rule 4. What is stored and sent is the slice: the columns between two commits of
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from hashlib import blake2b
 from itertools import accumulate, pairwise
 from typing import Annotated, Any, NamedTuple
@@ -58,7 +57,7 @@ PER_COMMIT = 5
 HASH = 32
 GENESIS = bytes(HASH)
 """The head of a log before its first event."""
-_PERSON = b"anabranch 0"
+PERSON = b"anabranch 0"
 
 Uint64 = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
@@ -106,7 +105,7 @@ union of an int and a tuple where both have any."""
 _raws = Decoder(list[msgspec.Raw]).decode
 
 
-def _array(count: int, elements: bytes) -> bytes:
+def array(count: int, elements: bytes) -> bytes:
     """msgpack: the elements of a column as one array."""
     if count < 16:
         return bytes((0x90 | count,)) + elements
@@ -142,7 +141,7 @@ class Tail:
 
     def _begin_block(self) -> None:
         self.first, self.parent = self.seq + 1, self.hash
-        self._digests = [blake2b(digest_size=16, person=_PERSON) for _ in COLUMNS]
+        self._digests = [blake2b(digest_size=16, person=PERSON) for _ in COLUMNS]
         self.streams: dict[str, int] = {}
         self.types: dict[tuple[str, int], int] = {}
         self.wall = self.events = self.payload = 0
@@ -200,7 +199,7 @@ class Tail:
 
     def _close(self) -> bytes:
         """Compute the head, and begin the next block if this one is full."""
-        self.hash = _head(self.store, self.replica, self.first, self.parent, [d.digest() for d in self._digests])
+        self.hash = head_of(self.store, self.replica, self.first, self.parent, [d.digest() for d in self._digests])
         if self.events >= BLOCK_EVENTS or self.payload >= BLOCK_PAYLOAD:
             self._begin_block()
         return self.hash
@@ -218,8 +217,8 @@ class Tail:
             raise InvalidBatch(f"{_where(piece)} does not continue the log at {self.seq}")
         if not 1 <= events <= BLOCK_EVENTS + MAX_EVENTS or n > events:
             raise InvalidBatch(f"{_where(piece)} claims {events} events in {n} commits, which no block holds")
-        columns = [_array(n, column) for column in piece.columns[:PER_COMMIT]]
-        columns += [_array(events, column) for column in piece.columns[PER_COMMIT:]]
+        columns = [array(n, column) for column in piece.columns[:PER_COMMIT]]
+        columns += [array(events, column) for column in piece.columns[PER_COMMIT:]]
         counts, walls, counters = _counts(columns[0]), _walls(columns[1]), _counters(columns[2])
         seen, notes = _observed(columns[3]), _notes(columns[4])
         if sum(counts) != events:
@@ -275,10 +274,10 @@ class Tail:
             ends = {commit.last: index + 1 for index, commit in enumerate(decoded.commits)}
             for seq in sorted(inner):
                 if seq in ends:
-                    self._take(_between(piece, edges, done, ends[seq]), seq - self.seq, 0)
+                    self._take(between(piece, edges, done, ends[seq]), seq - self.seq, 0)
                     hashes[seq] = self._close()
                     done = ends[seq]
-            rest = _between(piece, edges, done, piece.commits)
+            rest = between(piece, edges, done, piece.commits)
         else:
             rest = piece.columns
         self.wall, self.payload = decoded.wall, decoded.payload
@@ -289,9 +288,9 @@ class Tail:
         return hashes
 
 
-def _head(store: str, replica: int, first: int, parent: bytes, digests: list[bytes]) -> bytes:
+def head_of(store: str, replica: int, first: int, parent: bytes, digests: list[bytes]) -> bytes:
     name = store.encode()
-    total = blake2b(len(name).to_bytes(4, "big") + name, digest_size=HASH, person=_PERSON)
+    total = blake2b(len(name).to_bytes(4, "big") + name, digest_size=HASH, person=PERSON)
     total.update(replica.to_bytes(8, "big") + first.to_bytes(8, "big") + parent + b"".join(digests))
     return total.digest()
 
@@ -324,96 +323,31 @@ def _where(piece: Slice) -> str:
     return f"the slice {piece.replica:016x}:{piece.after + 1}-{piece.last}"
 
 
+def counts_of(piece: Slice) -> list[int]:
+    """How many events each commit of a slice has."""
+    return _counts(array(piece.commits, piece.columns[0]))
+
+
+def walls_of(piece: Slice) -> list[int]:
+    """The wall column: differences, but for the first of a block."""
+    return _walls(array(piece.commits, piece.columns[1]))
+
+
+def counters_of(piece: Slice) -> list[int]:
+    return _counters(array(piece.commits, piece.columns[2]))
+
+
 def boundaries(piece: Slice, counts: list[int]) -> list[list[int]]:
     """For each column the offsets of its bytes at the commit boundaries of the slice (commits + 1 of them)."""
     events = list(accumulate(counts, initial=0))
     edges = []
     for index, column in enumerate(piece.columns):
         per_commit = index < PER_COMMIT
-        raws = _raws(_array(piece.commits if per_commit else events[-1], column))
+        raws = _raws(array(piece.commits if per_commit else events[-1], column))
         offsets = list(accumulate((len(bytes(raw)) for raw in raws), initial=0))
         edges.append(offsets if per_commit else [offsets[event] for event in events])
     return edges
 
 
-def _between(piece: Slice, edges: list[list[int]], start: int, stop: int) -> tuple[bytes, ...]:
+def between(piece: Slice, edges: list[list[int]], start: int, stop: int) -> tuple[bytes, ...]:
     return tuple(column[edge[start] : edge[stop]] for column, edge in zip(piece.columns, edges, strict=True))
-
-
-class Layout:
-    """Where the commits of a block lie: their last seqs and stamps, and how to cut it between any two.
-
-    Made from a slice that begins its block. Reads no name and no payload.
-    """
-
-    def __init__(self, store: str, piece: Slice) -> None:
-        self._store, self.piece = store, piece
-        counts = _counts(_array(piece.commits, piece.columns[0]))
-        self._counts = counts
-        self.lasts = list(accumulate(counts, initial=piece.after))[1:]
-        walls = accumulate(_walls(_array(piece.commits, piece.columns[1])))
-        counters = _counters(_array(piece.commits, piece.columns[2]))
-        self.stamps = [Stamp(w, c, piece.replica) for w, c in zip(walls, counters, strict=True)]
-        self._edges: list[list[int]] | None = None
-
-    def index_after(self, seq: int) -> int | None:
-        """How many commits end at `seq` or before; None where `seq` is not a boundary of this block."""
-        if seq == self.piece.after:
-            return 0
-        index = bisect_left(self.lasts, seq)
-        return index + 1 if index < len(self.lasts) and self.lasts[index] == seq else None
-
-    @property
-    def edges(self) -> list[list[int]]:
-        if self._edges is None:
-            self._edges = boundaries(self.piece, self._counts)
-        return self._edges
-
-    def hash_at(self, index: int) -> bytes:
-        """The head after the first `index` commits."""
-        piece = self.piece
-        if index in (0, piece.commits):
-            return piece.head if index else piece.base
-        columns = _between(piece, self.edges, 0, index)
-        digests = [blake2b(column, digest_size=16, person=_PERSON).digest() for column in columns]
-        return _head(self._store, piece.replica, piece.first, piece.base, digests)
-
-    def size(self, start: int, stop: int) -> int:
-        """Bytes of the columns of the commits start .. stop-1."""
-        if (start, stop) == (0, self.piece.commits):
-            return self.piece.size
-        return sum(edge[stop] - edge[start] for edge in self.edges)
-
-    def cut(self, start: int, stop: int) -> Slice:
-        """The commits start .. stop-1 as a slice of their own."""
-        piece = self.piece
-        if (start, stop) == (0, piece.commits):
-            return piece
-        columns: Any = _between(piece, self.edges, start, stop)
-        after = self.lasts[start - 1] if start else piece.after
-        base, head = self.hash_at(start), self.hash_at(stop)
-        return Slice(piece.replica, piece.first, after, self.lasts[stop - 1], stop - start, base, head, columns)
-
-
-def counts_of(piece: Slice) -> list[int]:
-    """How many events each commit of a slice has."""
-    return _counts(_array(piece.commits, piece.columns[0]))
-
-
-def cut(piece: Slice, start: int, stop: int, base: bytes, head: bytes) -> Slice:
-    """The commits start .. stop-1 of a slice, as a slice of their own between the given heads."""
-    counts = counts_of(piece)
-    columns: Any = _between(piece, boundaries(piece, counts), start, stop)
-    after = piece.after + sum(counts[:start])
-    last = after + sum(counts[start:stop])
-    return Slice(piece.replica, piece.first, after, last, stop - start, base, head, columns)
-
-
-def join(pieces: list[Slice]) -> Slice:
-    """Slices of one block that follow each other, as one."""
-    if len(pieces) == 1:
-        return pieces[0]
-    columns: Any = tuple(b"".join(parts) for parts in zip(*(piece.columns for piece in pieces), strict=True))
-    start, end = pieces[0], pieces[-1]
-    commits = sum(piece.commits for piece in pieces)
-    return Slice(start.replica, start.first, start.after, end.last, commits, start.base, end.head, columns)

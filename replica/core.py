@@ -22,7 +22,7 @@ from immutables import Map
 from merge.stamp import Stamp, next_stamp
 from merge.version import Dot, ReplicaId, VersionVector
 from replica.arrange import Gap, Placed
-from replica.block import GENESIS, Head, Slice, Tail, join
+from replica.block import GENESIS, Head, Slice, Tail
 from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, PREFIX, Commit, Note, Observed, Recorded
 from replica.decider import Decider, FoldFailed, Given, Happened
 from replica.draft import RECENT, Draft, Memory
@@ -31,6 +31,7 @@ from replica.event import Command, Event, EventTypes
 from replica.folding import fold_afresh
 from replica.ingest import Ingested, ingest
 from replica.introduction import CATEGORY, ReplicaIntroduced, introduction
+from replica.layout import join
 from replica.lineage import Lineage
 from replica.log import BlockStart, Contents, Done, Identity, LogRow, Transaction
 from replica.missing import Missing

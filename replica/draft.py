@@ -14,8 +14,9 @@ from immutables import Map
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
-from replica.block import Slice, join
+from replica.block import Slice
 from replica.commit import Commit, Observed, Recorded
+from replica.layout import join
 from replica.lineage import Lineage
 from replica.log import BlockStart, Done, Identity, Transaction
 from replica.reading import Boundary, End

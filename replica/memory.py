@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Slice, join
+from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Slice
+from replica.layout import join
 from replica.log import Block, BlockStart, Contents, Done, Identity, LogRow, Transaction
 
 

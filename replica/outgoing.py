@@ -15,7 +15,8 @@ from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
 from merge.stamp import Stamp
-from replica.block import GENESIS, Head, Layout, Slice
+from replica.block import GENESIS, Head, Slice
+from replica.layout import Layout
 from replica.log import LogRow
 from replica.reading import Reader
 

@@ -19,9 +19,10 @@ from immutables import Map
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
-from replica.block import GENESIS, Decoded, Head, Layout, Slice, Tail, cut, join
+from replica.block import GENESIS, Decoded, Head, Slice, Tail
 from replica.commit import PREFIX, Commit, Observed
 from replica.errors import DamagedLog
+from replica.layout import Layout, cut, join
 from replica.lineage import Lineage
 from replica.log import BlockStart, Log, LogRow
 

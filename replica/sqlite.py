@@ -35,9 +35,10 @@ import msgspec
 import zstandard
 
 from merge.stamp import Stamp
-from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Head, Slice, join
+from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Head, Slice
 from replica.commit import Observed
 from replica.errors import StoreError, WrongFormat
+from replica.layout import join
 from replica.log import Block, BlockStart, CommitInDoubt, Contents, Done, Identity, LogRow, Transaction
 
 FORMAT = 0

@@ -14,8 +14,9 @@ from random import Random
 import msgspec
 
 from merge.stamp import Stamp
-from replica.block import BLOCK_EVENTS, Head, Slice, Tail, join
+from replica.block import BLOCK_EVENTS, Head, Slice, Tail
 from replica.commit import Commit, Observed, Recorded
+from replica.layout import join
 from replica.log import Block, BlockStart, Done, Identity, Log, LogRow, Transaction
 
 STREAM = "list/home"

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-LONGEST = 60.0
+LONGEST = 120.0
 """Seconds after which a test that waits is a test that hangs."""
 
 

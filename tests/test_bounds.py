@@ -6,9 +6,10 @@ import copy
 from typing import Any
 
 from merge.stamp import Stamp
-from replica.block import Slice, Tail, join
+from replica.block import Slice, Tail
 from replica.commit import Commit, Recorded
 from replica.introduction import ReplicaIntroduced, introduction
+from replica.layout import join
 from replica.log import BlockStart, Identity, LogRow, Transaction
 from replica.memory import MemoryLog
 from sync.direct import DirectNode

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 
 from merge.stamp import Stamp
 from replica.arrange import Gap
-from replica.block import BLOCK_EVENTS, Head, Layout, Slice, Tail, counts_of, cut, join
+from replica.block import BLOCK_EVENTS, Head, Slice, Tail, counts_of
 from replica.commit import Commit, Note, Observed, Recorded
+from replica.layout import Layout, cut, join
 from replica.sqlite import SqliteLog
 from tests.shop import HOME, AddItem, AddTwice, ItemAdded, direct
 

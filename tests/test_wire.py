@@ -400,7 +400,7 @@ async def test_mangled_sessions_leave_the_log_as_it_was_and_honest_peers_alone()
                     with contextlib.suppress(ConnectionClosed):
                         await websocket.send(frame)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.05):
+                    async with asyncio.timeout(0.1):
                         kinds.add(await goodbye(websocket))
         known = set(alice.version.seqs)
         assert {"unreadable", "invalid-batch"} <= kinds

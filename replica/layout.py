@@ -1,0 +1,87 @@
+"""Cutting blocks: where the commits of a block lie, and slices between any two of them.
+
+Reads no name and no payload: what a peer lacks is cut from a block without decoding it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any
+
+from merge.stamp import Stamp
+from replica.block import PERSON, Slice, between, boundaries, counters_of, counts_of, head_of, walls_of
+
+
+class Layout:
+    """Where the commits of a block lie: their last seqs and stamps, and how to cut it between any two.
+
+    Made from a slice that begins its block. Reads no name and no payload.
+    """
+
+    def __init__(self, store: str, piece: Slice) -> None:
+        self._store, self.piece = store, piece
+        self._counts = counts = counts_of(piece)
+        self.lasts = list(accumulate(counts, initial=piece.after))[1:]
+        walls = accumulate(walls_of(piece))
+        counters = counters_of(piece)
+        self.stamps = [Stamp(w, c, piece.replica) for w, c in zip(walls, counters, strict=True)]
+        self._edges: list[list[int]] | None = None
+
+    def index_after(self, seq: int) -> int | None:
+        """How many commits end at `seq` or before; None where `seq` is not a boundary of this block."""
+        if seq == self.piece.after:
+            return 0
+        index = bisect_left(self.lasts, seq)
+        return index + 1 if index < len(self.lasts) and self.lasts[index] == seq else None
+
+    @property
+    def edges(self) -> list[list[int]]:
+        if self._edges is None:
+            self._edges = boundaries(self.piece, self._counts)
+        return self._edges
+
+    def hash_at(self, index: int) -> bytes:
+        """The head after the first `index` commits."""
+        piece = self.piece
+        if index in (0, piece.commits):
+            return piece.head if index else piece.base
+        columns = between(piece, self.edges, 0, index)
+        digests = [blake2b(column, digest_size=16, person=PERSON).digest() for column in columns]
+        return head_of(self._store, piece.replica, piece.first, piece.base, digests)
+
+    def size(self, start: int, stop: int) -> int:
+        """Bytes of the columns of the commits start .. stop-1."""
+        if (start, stop) == (0, self.piece.commits):
+            return self.piece.size
+        return sum(edge[stop] - edge[start] for edge in self.edges)
+
+    def cut(self, start: int, stop: int) -> Slice:
+        """The commits start .. stop-1 as a slice of their own."""
+        piece = self.piece
+        if (start, stop) == (0, piece.commits):
+            return piece
+        columns: Any = between(piece, self.edges, start, stop)
+        after = self.lasts[start - 1] if start else piece.after
+        base, head = self.hash_at(start), self.hash_at(stop)
+        return Slice(piece.replica, piece.first, after, self.lasts[stop - 1], stop - start, base, head, columns)
+
+
+def cut(piece: Slice, start: int, stop: int, base: bytes, head: bytes) -> Slice:
+    """The commits start .. stop-1 of a slice, as a slice of their own between the given heads."""
+    counts = counts_of(piece)
+    columns: Any = between(piece, boundaries(piece, counts), start, stop)
+    after = piece.after + sum(counts[:start])
+    last = after + sum(counts[start:stop])
+    return Slice(piece.replica, piece.first, after, last, stop - start, base, head, columns)
+
+
+def join(pieces: list[Slice]) -> Slice:
+    """Slices of one block that follow each other, as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    columns: Any = tuple(b"".join(parts) for parts in zip(*(piece.columns for piece in pieces), strict=True))
+    start, end = pieces[0], pieces[-1]
+    commits = sum(piece.commits for piece in pieces)
+    return Slice(start.replica, start.first, start.after, end.last, commits, start.base, end.head, columns)
