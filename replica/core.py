@@ -59,8 +59,15 @@ class Settled(NamedTuple):
     """A block has begun, so the one before it may be sealed."""
 
 
+PRESENTS = 10_000
+"""Streams whose present is kept in memory. Of more, those that were used least lately are read again when they are
+needed."""
+
+
 class Core:
     """One replica, as a plain state machine."""
+
+    keep = PRESENTS
 
     def __init__(
         self,
@@ -92,6 +99,8 @@ class Core:
         )
         self.me = identity.replica
         """The bits of the own id. Inside the core ids are plain integers; labels are for people."""
+        self._used: dict[str, None] = {}
+        """Streams in the order in which they were used last."""
         self._labels: dict[int, ReplicaId] = {}
         self._draft: Draft | None = None
         self._context_known = False
@@ -160,7 +169,13 @@ class Core:
         state = memory.presents.get(stream)
         if state is None:
             raise Missing(stream=stream)
+        self.touch(stream)
         return aggregate, state
+
+    def touch(self, stream: str) -> None:
+        """A stream is used: its present is not the next to leave memory."""
+        self._used.pop(stream, None)
+        self._used[stream] = None
 
     # --- steps ---
 
@@ -412,15 +427,28 @@ class Core:
         if draft is None:
             return Settled(self.memory.version, (), [], [])
         self.memory = draft.settled()
+        self._forget_presents()
         if draft.identity_changed:
             self.identity_is_new = False
         slices = [join(run) for _, run in draft.runs]
         return Settled(self.memory.version, tuple(draft.changed), draft.commits, slices, bool(draft.starts))
 
+    def _forget_presents(self) -> None:
+        """Where there are too many presents let a tenth go, so that it is not done for each that comes."""
+        memory = self.memory
+        if len(memory.presents) <= self.keep:
+            return
+        most = self.keep - self.keep // 10
+        kept = [stream for stream in self._used if stream in memory.presents][-most:]
+        self._used = dict.fromkeys(kept)
+        memory.presents = Map({stream: memory.presents[stream] for stream in kept})
+        memory.stands = Map({stream: memory.stands[stream] for stream in kept})
+
     def drop(self) -> None:
         """The draft did not become durable. Loaded ends and presents go with it; the log has them."""
         self._draft = None
         self._context_known = False
+        self._used.clear()
         self.me = self.identity.replica
         self.memory = Memory(
             version=self.memory.version,

@@ -27,7 +27,7 @@ from replica.core import Committed, Core, Settled
 from replica.decider import Decider
 from replica.digest import digest
 from replica.direct import reader_of
-from replica.errors import Closed, PoisonEvent, StoreError, WrongStore
+from replica.errors import Closed, StoreError, WrongStore
 from replica.event import Command, Event
 from replica.ingest import Ingested
 from replica.log import Contents, Identity, Transaction
@@ -161,13 +161,12 @@ class Replica:
         if after is not None:
             await self.wait_for(after)
         core = self._core
-        state = core.memory.presents.get(stream)
-        if state is None:
-            await self._pump.do(lambda: core.state(stream))
-            state = core.memory.presents.get(stream)
-            if state is None:
-                raise PoisonEvent(core.memory.poison.get(stream, f"{stream} changed while it was read: ask again"))
-        return core.aggregate_of(stream).present_of(state, stream, self.version)
+        state, version = core.memory.presents.get(stream), core.memory.version
+        if state is not None:
+            core.touch(stream)
+        else:
+            state, version = await self._pump.do(lambda: (core.state(stream), core.now.version))
+        return core.aggregate_of(stream).present_of(state, stream, core.labelled(version))
 
     async def digest(self, stream: str) -> str:
         """A name for the present of a stream, equal on all replicas where the presents are."""

@@ -211,3 +211,18 @@ def test_a_counter_may_pass_what_sixty_four_bits_hold():
     exchange(alice, bob)
     assert alice.present(HOME).count.value == 6 * (2**63 - 1)
     assert alice.digest(HOME) == bob.digest(HOME)
+
+
+def test_presents_beyond_the_bound_are_read_again():
+    """What was used least lately leaves memory; nothing that is read changes by it."""
+    alice = direct("alice")
+    alice.core.keep = 3
+    for n in range(10):
+        alice.execute(f"list/{n}", AddItem(f"item {n}"), n)
+        alice.execute("list/0", AddItem(f"item {n}"), n)
+        alice.flush()
+        assert len(alice.core.memory.presents) <= 3
+    assert "list/0" in alice.core.memory.presents
+    for n in range(1, 10):
+        assert set(alice.present(f"list/{n}").items) == {f"item {n}"}
+        assert len(alice.core.memory.presents) <= 3
