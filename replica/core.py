@@ -271,11 +271,8 @@ class Core:
         commands = NONE if len(memory.commands) > RECENT else memory.commands
         memory.commands = commands.set(command, done)
 
-    def introduce(self, now: int) -> None:
-        """Begin this replica's log, if it has not begun."""
-        self._introduce(now)
-
     def _introduce(self, now: int) -> None:
+        """Begin this replica's log, if it has not begun; and know what it has observed since its last commit."""
         memory = self.now
         own = memory.lineages.get(self.me)
         if own is not None:

@@ -186,34 +186,15 @@ class Reader:
         self._layouts = [(row.number, layout), *self._layouts[: LAYOUTS - 1]]
         return layout
 
-    def slices(self, row: LogRow, head: Head) -> Iterator[Slice] | None:
-        """The log after `head`, block by block; None where it never had that head. One block, then lazily."""
-        if not row.after <= head.seq <= row.head.seq:
-            return None
-        if head.seq == row.head.seq:
-            return iter(()) if head == row.head else None
-        if head.seq == 0:
-            return self._onward(row, 0) if head.hash == GENESIS else None
-        layout = self.layout(row, head.seq + 1)
-        index = layout.index_after(head.seq)
-        if index is None or layout.hash_at(index) != head.hash:
-            return None
-        return self._chain(row, layout.cut(index, layout.piece.commits))
-
     def whole(self, row: LogRow) -> Iterator[Slice]:
         """A log from where it begins: its first event, or where it parts from another log."""
-        if not row.after:
-            return self._onward(row, 0)
-        layout = self.layout(row, row.after + 1)
-        index = layout.index_after(row.after)
-        assert index is not None
-        return self._chain(row, layout.cut(index, layout.piece.commits))
-
-    def _chain(self, row: LogRow, piece: Slice) -> Iterator[Slice]:
-        yield piece
-        yield from self._onward(row, piece.last)
-
-    def _onward(self, row: LogRow, seq: int) -> Iterator[Slice]:
+        seq = 0
+        if row.after:
+            layout = self.layout(row, row.after + 1)
+            index = layout.index_after(row.after)
+            assert index is not None
+            yield layout.cut(index, layout.piece.commits)
+            seq = layout.piece.last
         while seq < row.head.seq:
             piece = self._joined(row, seq + 1)[1]
             yield piece
