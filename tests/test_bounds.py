@@ -81,3 +81,16 @@ def test_ten_events_cost_the_same_in_a_log_of_ten_thousand_and_of_a_million():
     assert short[1] == long[1] <= 8
     assert abs(short[0] - long[0]) <= 64, "seqs and stamps take a few bytes more, events none"
     assert short[0] < 8_000
+
+
+def test_opening_reads_no_block_however_long_the_log():
+    """What opening tells grows with the number of replicas; the first own commit reads the open end, one block."""
+    for events in (10_000, 200_000):
+        log = long_log(events)
+        log.reads = 0
+        replica = direct("author", log=log)
+        assert replica.core.memory.version[AUTHOR] == events
+        assert log.reads == 0
+        replica.append("list/other", [ItemAdded("x")], NOW)
+        replica.flush()
+        assert log.reads <= 2
