@@ -32,7 +32,7 @@ class ReplicaId(int):
         if not 0 <= bits < 1 << 64:
             raise ValueError(f"a replica id has 64 bits, and {bits} does not fit")
         self = super().__new__(cls, bits)
-        self.label = label
+        self.label = printable(label)
         return self
 
     def __str__(self) -> str:
@@ -40,6 +40,11 @@ class ReplicaId(int):
 
     def __repr__(self) -> str:
         return f"ReplicaId({int(self):#018x}, {self.label!r})"
+
+
+def printable(words: str) -> str:
+    """What somebody else has written, fit for a log and a terminal."""
+    return words if words.isprintable() else "".join(c if c.isprintable() else "?" for c in words)
 
 
 def name_of(replica: int) -> str:

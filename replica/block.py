@@ -69,6 +69,10 @@ class Head(NamedTuple):
     seq: int
     hash: bytes
 
+    def named(self, replica: int) -> Observed:
+        """This head of a log of `replica` as a context names it."""
+        return Observed(replica, self.seq, self.hash[:PREFIX])
+
 
 class Slice(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The columns of the events after+1 .. last of one replica, all in the block that begins at `first`."""

@@ -23,7 +23,7 @@ from merge.stamp import Stamp, next_stamp
 from merge.version import Dot, ReplicaId, VersionVector
 from replica.arrange import Gap, Placed
 from replica.block import GENESIS, Head, Slice, Tail
-from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, PREFIX, Commit, Note, Observed, Recorded
+from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, Commit, Note, Observed, Recorded
 from replica.decider import Decider, FoldFailed, Given, Happened
 from replica.draft import RECENT, Draft, Memory
 from replica.errors import InvalidEvent, Outdated, PoisonEvent, UnknownStream
@@ -306,8 +306,7 @@ class Core:
         unseen = {}
         for replica, lineage in memory.lineages.items():
             if replica != self.me:
-                head = lineage.tip.head
-                observed = Observed(replica, head.seq, head.hash[:PREFIX])
+                observed = lineage.tip.head.named(replica)
                 if end is None or end.named.get((replica, lineage.tip.number)) != observed:
                     unseen[replica] = observed
         self.draft.memory.unseen = Map(unseen)
@@ -403,12 +402,11 @@ class Core:
         draft.identity_changed = True
         self._context_known = False
 
-    def doubt(self) -> bool:
+    def doubt(self) -> None:
         """A peer says that it goes by this id. Go on under a new one; once, since a claim costs a peer nothing."""
-        doubted, self._doubted = self._doubted, True
-        if not doubted:
+        if not self._doubted:
+            self._doubted = True
             self.succeed()
-        return not doubted
 
     # --- the end of a draft ---
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from merge.version import VersionVector
 from replica.arrange import Gap, Parting, Placed, continues
 from replica.block import Decoded, Head, Slice, Tail
-from replica.commit import PREFIX, Commit, Observed
+from replica.commit import Commit, Observed
 from replica.errors import InvalidBatch
 from replica.folding import fold
 from replica.introduction import read_introduction
@@ -301,8 +301,7 @@ class _Batch:
             return False
         memory.version = memory.version.advance(here.replica, head.seq)
         if here.replica != core.me:
-            named = Observed(here.replica, head.seq, head.hash[:PREFIX])
-            memory.unseen = memory.unseen.set(here.replica, named)
+            memory.unseen = memory.unseen.set(here.replica, head.named(here.replica))
         return True
 
     def _new_row(self, here: _Arriving, number: int) -> LogRow:

@@ -56,7 +56,9 @@ class Trail(NamedTuple):
     stretches: tuple[Stretch, ...]
     state: Any
 
-    def __iter__(self) -> Iterator[Happened]:
+    @property
+    def events(self) -> Iterator[Happened]:
+        """All of them, in their order."""
         return (happened for stretch in self.stretches for happened in stretch.events)
 
 

@@ -20,8 +20,8 @@ from replica.layout import Layout
 from replica.log import LogRow
 from replica.reading import Reader
 
-MAX_PIECES = 4096
-"""Slices in a batch, as many as a receiver looks up."""
+MAX_SLICES = 4096
+"""Slices in a batch: each is looked up by its receiver, and an honest batch has about one a log."""
 
 
 class Want(NamedTuple):
@@ -83,7 +83,7 @@ def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) ->
     """Of the replicas whose histories go apart, the one that this batch has."""
     size = 0
     more = False
-    while heap and heap[0][0] < limit and not more and len(parts) < MAX_PIECES:
+    while heap and heap[0][0] < limit and not more and len(parts) < MAX_SLICES:
         _, n, cursor = heap[0]
         rival = min((entry[0] for entry in heap[1:3]), default=limit)
         layout, start = cursor.layout, cursor.index
@@ -110,17 +110,17 @@ def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) ->
         else:
             heappop(heap)
     beyond = sum(c.row.head.seq - c.seq for stamp, _, c in heap if stamp >= limit)
-    more = more or len(parts) >= MAX_PIECES
+    more = more or len(parts) >= MAX_SLICES
     return Collected([layout.cut(start, stop) for layout, start, stop in parts], more and bool(heap), beyond)
 
 
 def _cursors(reader: Reader, wants: Sequence[Want]) -> list[_Cursor]:
     cursors = []
     for want in wants:
-        lineage = reader.lineages.get(want.replica)
-        row = next((row for row in lineage.rows if row.head.seq >= want.head.seq), None) if lineage else None
-        rows = [row for row in lineage.rows if row.head == want.head] if lineage else []
-        row = rows[0] if rows else row
+        rows = reader.lineages[want.replica].rows if want.replica in reader.lineages else ()
+        row = next((row for row in rows if row.head == want.head), None)
+        if row is None:  # it has moved on since
+            row = next((row for row in rows if row.head.seq > want.head.seq), None)
         if row is None:
             continue
         base = next((base for base in want.bases if _passed(reader, row, base)), None)

@@ -20,7 +20,7 @@ from immutables import Map
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
 from replica.block import GENESIS, Decoded, Head, Slice, Tail
-from replica.commit import PREFIX, Commit, Observed
+from replica.commit import Commit, Observed
 from replica.errors import DamagedLog
 from replica.layout import Layout, cut, join
 from replica.lineage import Lineage
@@ -39,7 +39,7 @@ class Boundary(NamedTuple):
 
     def named(self, replica: int) -> Observed:
         """This boundary as a context names it."""
-        return Observed(replica, self.head.seq, self.head.hash[:PREFIX])
+        return self.head.named(replica)
 
 
 class End(NamedTuple):

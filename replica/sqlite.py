@@ -127,8 +127,7 @@ class SqliteLog:
             "SELECT number, slice, wall, counter, types FROM fresh ORDER BY number, first, last"
         ):
             ends[number] = piece, wall, counter
-            for name, schema, n in _unpack_types(counted) if counted else ():
-                types[name, schema] = types.get((name, schema), 0) + n
+            _add_types(types, counted)
         logs = []
         for number, replica, name, seq, head, wall, counter, parent, after, mine, rival in db.execute(
             "SELECT number, replica, name, seq, head, wall, counter, parent, after, first_hash, rival_hash "
@@ -272,10 +271,9 @@ class SqliteLog:
             self._store_sealed(number, join(block.slices))
             types: dict[tuple[str, int], int] = {}
             for (counted,) in self._db.execute(
-                "SELECT types FROM fresh WHERE number = ? AND first = ? AND types IS NOT NULL", (number, first)
+                "SELECT types FROM fresh WHERE number = ? AND first = ?", (number, first)
             ):
-                for name, schema, events in _unpack_types(counted):
-                    types[name, schema] = types.get((name, schema), 0) + events
+                _add_types(types, counted)
             self._count(types)
             self._db.execute("DELETE FROM fresh WHERE number = ? AND first = ?", (number, first))
             self._db.execute("COMMIT")
@@ -286,6 +284,12 @@ class SqliteLog:
 
     def close(self) -> None:
         """The connection belongs to its thread, which closes it."""
+
+
+def _add_types(types: dict[tuple[str, int], int], counted: bytes | None) -> None:
+    """Add what a fresh slice counts to the events of each type."""
+    for name, schema, events in _unpack_types(counted) if counted else ():
+        types[name, schema] = types.get((name, schema), 0) + events
 
 
 def _is_full(piece: Slice) -> bool:

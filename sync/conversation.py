@@ -15,6 +15,7 @@ import secrets
 from collections import deque
 from functools import partial
 
+from merge.version import printable
 from replica.arrange import Gap
 from replica.core import Settled
 from replica.errors import AnabranchError, Closed
@@ -141,6 +142,7 @@ class Conversation:
                 self._say(self.session.ingested(effect.number, await self._ingest(effect)))
             elif isinstance(effect, Doubt):
                 if self._replica.core.me == self.session.hello.replica:
+                    log.warning("%s: %s", self._replica.name, printable(effect.why))
                     await self._replica.doubt()
             else:
                 self._say([effect])

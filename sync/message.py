@@ -21,7 +21,7 @@ from typing import Annotated
 
 import msgspec
 
-from replica.block import HASH, Head, Slice
+from replica.block import HASH, PERSON, Head, Slice
 from sync.errors import RemoteProtocolError
 
 FORMAT = 0
@@ -33,8 +33,6 @@ PART = 16_384
 MAX_PARTS = 16
 MAX_HEADS = 64
 """Histories under one id that are compared: there should be one."""
-MAX_SLICES = 4096
-"""Slices in a batch: each is looked up, and an honest batch has about one a log."""
 
 Bits64 = Annotated[int, msgspec.Meta(ge=0)]
 Hash = Annotated[bytes, msgspec.Meta(min_length=HASH, max_length=HASH)]
@@ -112,7 +110,7 @@ Heads = dict[int, tuple[Head, ...]]
 def digest_of(heads: Heads) -> bytes:
     """16 bytes that name a set of heads."""
     rows = sorted((replica, *head) for replica, own in heads.items() for head in own)
-    return blake2b(encode(rows), digest_size=16, person=b"anabranch 0").digest()
+    return blake2b(encode(rows), digest_size=16, person=PERSON).digest()
 
 
 def heads_of(rows: Iterable[tuple[int, int, bytes]]) -> Heads:
@@ -124,8 +122,3 @@ def heads_of(rows: Iterable[tuple[int, int, bytes]]) -> Heads:
             raise RemoteProtocolError("too-large", f"more than {MAX_HEADS} histories under the id {replica:016x}")
         heads[replica] = (*held, Head(seq, hash_))
     return heads
-
-
-def plain(words: str) -> str:
-    """What a peer said, fit for a log and a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in words)

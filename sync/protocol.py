@@ -28,17 +28,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from merge.version import printable
 from replica.arrange import Gap
 from replica.block import Head, Slice
 from replica.ingest import Ingested
-from replica.outgoing import Want
+from replica.outgoing import MAX_SLICES, Want
 from sync.compare import compare
 from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.message import (
     FORMAT,
     MAX_FRAME,
     MAX_PARTS,
-    MAX_SLICES,
     PART,
     Ack,
     Batch,
@@ -52,7 +52,6 @@ from sync.message import (
     digest_of,
     encode,
     heads_of,
-    plain,
 )
 
 WINDOW = 8
@@ -242,7 +241,7 @@ class Session:
     def _receive(self, message: Message) -> None:
         if isinstance(message, Bye):
             self.closed = True
-            fault = LocalProtocolError(plain(message.kind), plain(message.text)) if message.kind else None
+            fault = LocalProtocolError(printable(message.kind), printable(message.text)) if message.kind else None
             self._out.append(Close(fault))
         elif isinstance(message, Hello):
             self._hello(message)

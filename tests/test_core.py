@@ -194,9 +194,10 @@ def test_a_reader_sees_nothing_beyond_the_heads_that_it_was_made_with():
     alice.execute(HOME, AddItem("milk"), 1)
     alice.flush()
     reader = alice.reader()
+    (held,) = alice.heads
     alice.execute(HOME, AddItem("eggs"), 2)
     alice.flush()
-    want = Want(alice.core.me, Head(2, b""), (Head(0, GENESIS),))
+    want = Want(*held, (Head(0, GENESIS),))
     (piece,) = collect(reader, [want], horizon=10, budget=1 << 20).slices
     assert piece.last == 2
 

@@ -61,7 +61,7 @@ def test_any_order_of_arrival_gives_the_fold_of_the_sorted_log(choices, random, 
         batch, arriving = arriving[:size], arriving[size:]
         fold = journal.observe_all(fold, sorted(batch, key=lambda one: one.order))
     assert fold.state == naive(happened)
-    assert list(fold) == sorted(happened, key=lambda one: one.order)
+    assert list(fold.events) == sorted(happened, key=lambda one: one.order)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from merge.stamp import Stamp
+from merge.version import ReplicaId
 from replica.block import GENESIS, Head, Slice, Tail
 from replica.commit import Commit, Note, Recorded
 from replica.introduction import ReplicaIntroduced, introduction
@@ -419,6 +420,13 @@ def test_what_a_peer_says_in_leaving_is_fit_for_a_terminal(node):
     stranger = Stranger(node).greet()
     stranger.say(Bye("store", "\x1b[2Jall\nis well"))
     assert node.ended[stranger.link].text == "?[2Jall?is well"
+
+
+def test_the_name_that_a_peer_gives_itself_is_fit_for_a_terminal(node):
+    """Labels are printed in status, versions and logs; the bits are what counts."""
+    stranger = Stranger(node, "\x1b[2Jboss\n")
+    peer = node.sessions[stranger.link].peer
+    assert str(ReplicaId(peer.replica, peer.name)) == "?[2Jboss?"
 
 
 def test_ten_gaps_in_a_row_end_the_session(node):
