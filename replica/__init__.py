@@ -2,7 +2,7 @@
 
 from replica.aggregate import Aggregate
 from replica.core import Committed
-from replica.decider import Given, Happened
+from replica.decider import Addressed, Given, Happened
 from replica.errors import (
     AnabranchError,
     Closed,
@@ -24,6 +24,7 @@ from replica.replica import Change, Replica
 from replica.status import Status
 
 __all__ = [
+    "Addressed",
     "Aggregate",
     "AnabranchError",
     "Change",

@@ -12,7 +12,7 @@ Rule 4. No clock, no disk, no network, no tasks, and no randomness but what it i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
@@ -24,11 +24,11 @@ from merge.version import Dot, ReplicaId, VersionVector
 from replica.arrange import Gap, Placed
 from replica.block import GENESIS, Head, Slice, Tail
 from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, Commit, Note, Observed, Recorded
-from replica.decider import Decider, FoldFailed, Given, Happened
+from replica.decider import Addressed, Decider, Facts, FoldFailed, Given, Happened
 from replica.draft import RECENT, Draft, Memory
 from replica.errors import InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
-from replica.folding import fold_afresh
+from replica.folding import Contexts, fold_afresh
 from replica.ingest import Ingested, ingest
 from replica.introduction import CATEGORY, ReplicaIntroduced, introduction
 from replica.layout import join
@@ -57,6 +57,10 @@ class Settled(NamedTuple):
     slices: list[Slice]
     began: bool = False
     """A block has begun, so the one before it may be sealed."""
+    news: tuple[tuple[Commit, VersionVector], ...] = ()
+    """The commits that are folded, with their contexts, in an order in which causes come first."""
+    refolded: bool = False
+    """A second history turned up: what was folded before may be so no more."""
 
 
 PRESENTS = 10_000
@@ -168,7 +172,7 @@ class Core:
             raise PoisonEvent(memory.poison[stream])
         state = memory.presents.get(stream)
         if state is None:
-            raise Missing(stream=stream)
+            raise Missing(streams=(stream,))
         self.touch(stream)
         return aggregate, state
 
@@ -203,25 +207,30 @@ class Core:
             )
         present = aggregate.present_of(state, stream, self.now.version)
         facts = present.decide(command, Given(now, self.label(self.me), self.random))
-        events = [] if facts is None else [facts] if isinstance(facts, Event) else list(facts)
-        return self._append(aggregate, state, stream, events, now, note)
+        return self._append(stream, facts, now, note)
 
     def append(self, stream: str, events: Sequence[Event], now: int, note: Note | None = None) -> Committed:
         """Record facts that were decided elsewhere, as one commit."""
-        aggregate, state = self._loaded(stream)
-        return self._append(aggregate, state, stream, events, now, note)
+        return self._append(stream, events, now, note)
 
-    def _append(
-        self, aggregate: Decider, state: Any, stream: str, events: Sequence[Event], now: int, note: Note | None
-    ) -> Committed:
-        """Number, stamp, evolve and record the facts of one decision on `state`."""
-        if not events:
+    def _append(self, stream: str, facts: Facts, now: int, note: Note | None) -> Committed:
+        """Number, stamp, evolve and record the facts of one decision."""
+        addressed = _addressed(stream, facts)
+        if not addressed:
             return Committed((), None)
-        admitted = [self.types.admit(event) for event in events]
+        folds = {stream: self._loaded(stream) for stream, _ in addressed}
+        admitted = []
+        for stream, event in addressed:
+            if type(event) not in folds[stream][0].events:
+                raise InvalidEvent(
+                    f"{type(event).__name__} was not recorded: {type(folds[stream][0]).__name__}, which folds "
+                    f"{stream}, does not list it in its `events`"
+                )
+            admitted.append((stream, *self.types.admit(event)))
         recorded = tuple(
-            Recorded(stream, type(event).__name__, event.schema, payload) for payload, event in admitted
+            Recorded(stream, type(event).__name__, event.schema, payload) for stream, payload, event in admitted
         )
-        size = sum(len(payload) for payload, _ in admitted)
+        size = sum(len(payload) for _, payload, _ in admitted)
         if len(recorded) > MAX_EVENTS or size > MAX_PAYLOAD:
             raise InvalidEvent(
                 f"one decision led to {len(recorded)} events of {size} bytes; a commit holds at most "
@@ -235,8 +244,9 @@ class Core:
         first = memory.version[me] + 1
         try:
             context = memory.version
-            for seq, (_, event) in enumerate(admitted, first):
-                state = aggregate.observe(state, Happened(stamp, Dot(me, seq), context, event))
+            for seq, (stream, _, event) in enumerate(admitted, first):
+                aggregate, state = folds[stream]
+                folds[stream] = aggregate, aggregate.observe(state, Happened(stamp, Dot(me, seq), context, event))
                 context = context.advance(me, seq)
         except Exception as raised:
             error = raised.why if isinstance(raised, FoldFailed) else raised
@@ -246,9 +256,10 @@ class Core:
             ) from error
         self._record(recorded, stamp, note)
         last = first + len(recorded) - 1
-        memory.presents = memory.presents.set(stream, state)
-        memory.stands = memory.stands.set(stream, memory.stands[stream].advance(me, last))
-        draft.changed[stream] = None
+        for seq, (stream, _, _) in enumerate(admitted, first):
+            memory.presents = memory.presents.set(stream, folds[stream][1])
+            memory.stands = memory.stands.set(stream, memory.stands[stream].advance(me, seq))
+            draft.changed[stream] = None
         if note is not None and note.command is not None:
             done = Done(note.command, first, last, stamp)
             draft.done.append(done)
@@ -321,6 +332,7 @@ class Core:
         end = draft.end(row.number)
         tail = end.tail
         memory = draft.memory
+        context = memory.version
         observed = tuple(sorted(memory.unseen.values())) if memory.unseen else ()
         commit = Commit(me, tail.seq + 1, stamp, observed, note, recorded)
         if tail.seq + 1 == tail.first:
@@ -341,6 +353,7 @@ class Core:
         draft.count(recorded)
         draft.add_slice(row.number, piece)
         draft.commits.append(commit)
+        draft.news.append((commit, context))
         return commit
 
     def ingest(
@@ -355,10 +368,11 @@ class Core:
 
     # --- what was missing ---
 
-    def supply_present(self, stream: str, commits: list[tuple[Commit, VersionVector]]) -> None:
-        """Fold a stream from the log: all commits that hold its events, by stamp."""
+    def supply_presents(self, streams: Mapping[str, Contexts]) -> None:
+        """Fold streams from the log: of each all commits that hold its events, by stamp."""
         assert self._draft is None, "a stream is loaded between drafts"
-        fold_afresh(self, stream, commits)
+        for stream, commits in streams.items():
+            fold_afresh(self, stream, commits)
 
     def supply_command(self, command: str, done: Done | None) -> None:
         self._remember_command(command, done)
@@ -383,6 +397,7 @@ class Core:
     def refold(self, stamp: Stamp) -> None:
         """A second history turned up: what was folded is folded again from the log, when asked for."""
         draft = self.draft
+        draft.refolded = True
         draft.changed.update((stream, None) for stream in draft.memory.presents)
         draft.touched.clear()
         version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}
@@ -426,7 +441,10 @@ class Core:
         if draft.identity_changed:
             self.identity_is_new = False
         slices = [join(run) for _, run in draft.runs]
-        return Settled(self.memory.version, tuple(draft.changed), draft.commits, slices, bool(draft.starts))
+        return Settled(
+            self.memory.version, tuple(draft.changed), draft.commits, slices, bool(draft.starts),
+            tuple(draft.news), draft.refolded,
+        )  # fmt: skip
 
     def _forget_presents(self) -> None:
         """Where there are too many presents let a tenth go, so that it is not done for each that comes."""
@@ -452,6 +470,14 @@ class Core:
             types=self.memory.types,
             identity=self.memory.identity,
         )
+
+
+def _addressed(stream: str, facts: Facts) -> list[tuple[str, Event]]:
+    """What a decision in `stream` led to: events, each with the stream that it belongs to."""
+    if facts is None:
+        return []
+    found = [facts] if isinstance(facts, Event | Addressed) else facts
+    return [(one.stream, one.event) if isinstance(one, Addressed) else (stream, one) for one in found]
 
 
 def check_name(stream: str) -> None:

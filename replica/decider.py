@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, Dot, ReplicaId, VersionVector
@@ -59,6 +60,20 @@ class Happened(NamedTuple):
         return self.stamp, self.dot.seq
 
 
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A fact that a decision puts into another stream, in the same commit: observed together, or not at all.
+
+    So one decision can tell two streams of it: the stock that a piece is reserved, and the order that it has it.
+    """
+
+    stream: str
+    event: Event
+
+
+Facts: TypeAlias = "Event | Addressed | Iterable[Event | Addressed] | None"
+
+
 class FoldFailed(Exception):
     """Folding an event raised `why`."""
 
@@ -92,7 +107,7 @@ class Decider(ABC):
         ):
             raise TypeError(f"{cls.__name__} needs `events = (...)`: the event classes that it folds")
 
-    def decide(self, command: Command, given: Given) -> Event | Iterable[Event] | None:
+    def decide(self, command: Command, given: Given) -> Facts:
         """The facts that `command` leads to in this state; raise Refused to say no."""
         raise NotImplementedError(f"{type(self).__name__} does not decide on {type(command).__name__}")
 

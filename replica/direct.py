@@ -36,10 +36,9 @@ Loaded = Callable[[Core], None]
 
 def load(reader: Reader, missing: Missing) -> Loaded:
     """Read what a step was missing; the result puts it into the core. Blocks on the log."""
-    if missing.stream is not None:
-        stream = missing.stream
-        commits = reader.stream(stream)
-        return lambda core: core.supply_present(stream, commits)
+    if missing.streams:
+        streams = reader.streams(missing.streams)
+        return lambda core: core.supply_presents(streams)
     if missing.command is not None:
         command = missing.command
         done = reader.log.command(command)

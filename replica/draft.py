@@ -18,7 +18,7 @@ from replica.block import Slice
 from replica.commit import Commit, Observed, Recorded
 from replica.layout import join
 from replica.lineage import Lineage
-from replica.log import BlockStart, Done, Identity, Transaction
+from replica.log import BlockStart, Done, Identity, Kept, Span, Transaction
 from replica.reading import Boundary, End
 
 RECENT = 4096
@@ -73,6 +73,10 @@ class Draft:
     types: dict[tuple[str, int], int] = field(default_factory=dict)
     commits: list[Commit] = field(default_factory=list)
     """What is new, folded or not, in the order in which it came."""
+    news: list[tuple[Commit, VersionVector]] = field(default_factory=list)
+    """What of it is folded, with its contexts, causes first."""
+    refolded: bool = False
+    """A second history turned up: what was folded is folded again from the log."""
     changed: dict[str, None] = field(default_factory=dict)
     """Streams that have new events."""
     touched: set[int] = field(default_factory=set)
@@ -80,6 +84,9 @@ class Draft:
     done: list[Done] = field(default_factory=list)
     """Commands with an id that were carried out."""
     identity_changed: bool = False
+    forget: list[Span] = field(default_factory=list)
+    kept: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """What is to stand beside the log, by kind and key."""
 
     def end(self, number: int) -> End:
         """The open end of a log, this draft's own."""
@@ -110,6 +117,17 @@ class Draft:
             memory.types = memory.types.set(kind, memory.types.get(kind, 0) + events)
         return memory
 
+    def keep(self, kind: str, key: str, value: bytes) -> None:
+        """Let `value` stand beside the log under a key."""
+        self.kept[kind, key] = value
+
+    def let_go(self, span: Span) -> None:
+        """Let nothing stand there any more."""
+        for kind, key in [*self.kept]:
+            if kind == span.kind and key in span:
+                del self.kept[kind, key]
+        self.forget.append(span)
+
     def add_slice(self, number: int, piece: Slice) -> None:
         if self.runs:
             last_number, run = self.runs[-1]
@@ -126,9 +144,13 @@ class Draft:
         identity = self.memory.identity if self.identity_changed else None
         assert self.memory.identity is not None
         own = self.identity_changed or self.memory.identity.replica in replicas
-        return Transaction(rows, self.starts, slices, self.streams, self.types, identity, own, tuple(self.done))
+        keep = tuple([Kept(*key, value) for key, value in self.kept.items()])
+        return Transaction(
+            rows, self.starts, slices, self.streams, self.types, identity, own, tuple(self.done),
+            tuple(self.forget), keep,
+        )  # fmt: skip
 
     @property
     def dirty(self) -> bool:
         """It holds more than what was loaded."""
-        return bool(self.runs or self.identity_changed)
+        return bool(self.runs or self.identity_changed or self.kept or self.forget)

@@ -266,10 +266,11 @@ class _Batch:
                 news += zip(commits, here.contexts, strict=True)
         newest = max(commit.stamp for here in self.arriving.values() for commit in here.commits)
         stamp = newest if memory.stamp is None else max(memory.stamp, newest)
+        news.sort(key=lambda item: item[0].stamp)
+        draft.news += news
         if forked:
             core.refold(stamp)
         else:
-            news.sort(key=lambda item: item[0].stamp)
             fold(core, news)
             draft.changed.update((event.stream, None) for commit, _ in news for event in commit.events)
             memory.stamp = stamp

@@ -6,6 +6,7 @@ Rule 2. `write` is all or nothing, and durable when it returns.
 Rule 3. A backend understands no column. Where a boundary lies, what a stream holds, what a peer is missing is
         computed in `replica.reading`, from whole blocks, for every backend.
 Rule 4. Each question costs a bounded number of blocks, whatever the length of the log.
+Rule 5. What is kept beside the log (`Kept`) changes in the transactions of the log, and means nothing to a backend.
 
 Logs are numbered locally, in the order in which they were first seen. A replica id has one log, and a
 further one for each history that was written under the same id elsewhere (see `replica.lineage`).
@@ -93,6 +94,30 @@ class Done(NamedTuple):
     """Of the commit; its replica is the one that recorded it."""
 
 
+class Kept(NamedTuple):
+    """Something small that stands beside the log under a key: a cache of it, or this replica's own business."""
+
+    kind: str
+    key: str
+    value: bytes
+
+
+class Span(NamedTuple):
+    """Keys of one kind from `low` on and before `high` (None: to the end), in the order of their code points."""
+
+    kind: str
+    low: str = ""
+    high: str | None = None
+
+    @classmethod
+    def one(cls, kind: str, key: str) -> Span:
+        """One key alone."""
+        return cls(kind, key, key + "\0")
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.low <= key and (self.high is None or key < self.high)
+
+
 class Transaction(NamedTuple):
     """What becomes durable at once."""
 
@@ -108,6 +133,10 @@ class Transaction(NamedTuple):
     """It holds own commits, which are acknowledged; others can be fetched again."""
     commands: tuple[Done, ...] = ()
     """Commands with an id that own commits in it carry out."""
+    forget: tuple[Span, ...] = ()
+    """Keys that are let go, before any are kept."""
+    keep: tuple[Kept, ...] = ()
+    """What stands under each key from now on."""
 
 
 class CommitInDoubt(Exception):
@@ -139,6 +168,9 @@ class Log(Protocol):
 
     def command(self, command: str) -> Done | None:
         """The command of that id, if it was carried out here."""
+
+    def kept(self, span: Span) -> list[Kept]:
+        """What is kept under the keys of a span, in their order."""
 
     def unsealed(self) -> list[tuple[int, int]]:
         """(log number, first seq) of some full blocks that are still stored as several slices."""

@@ -10,7 +10,7 @@ from bisect import bisect_right
 
 from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Slice
 from replica.layout import join
-from replica.log import Block, BlockStart, Contents, Done, Identity, LogRow, Transaction
+from replica.log import Block, BlockStart, Contents, Done, Identity, Kept, LogRow, Span, Transaction
 
 
 class MemoryLog:
@@ -24,6 +24,7 @@ class MemoryLog:
         self._streams: dict[str, dict[tuple[int, int], None]] = {}
         self._types: dict[tuple[str, int], int] = {}
         self._commands: dict[str, Done] = {}
+        self._kept: dict[tuple[str, str], bytes] = {}
 
     def contents(self) -> Contents:
         return Contents(self._identity, list(self._logs.values()), dict(self._types))
@@ -41,6 +42,10 @@ class MemoryLog:
         for kind, count in transaction.types.items():
             self._types[kind] = self._types.get(kind, 0) + count
         self._commands |= {done.command: done for done in transaction.commands}
+        for span in transaction.forget:
+            for kept in self.kept(span):
+                del self._kept[kept.kind, kept.key]
+        self._kept |= {(kept.kind, kept.key): kept.value for kept in transaction.keep}
         if transaction.identity:
             self._identity = transaction.identity
 
@@ -57,6 +62,10 @@ class MemoryLog:
 
     def command(self, command: str) -> Done | None:
         return self._commands.get(command)
+
+    def kept(self, span: Span) -> list[Kept]:
+        found = (key for kind, key in self._kept if kind == span.kind and key in span)
+        return [Kept(span.kind, key, self._kept[span.kind, key]) for key in sorted(found)]
 
     def unsealed(self) -> list[tuple[int, int]]:
         return [

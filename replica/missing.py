@@ -12,14 +12,14 @@ class Missing(Exception):
     def __init__(
         self,
         *,
-        stream: str | None = None,
+        streams: tuple[str, ...] = (),
         command: str | None = None,
         ends: tuple[int, ...] = (),
         boundaries: tuple[Observed, ...] = (),
         arrange: list[Slice] | None = None,
     ) -> None:
-        super().__init__(stream, command, ends, boundaries, arrange)
-        self.stream = stream
+        super().__init__(streams, command, ends, boundaries, arrange)
+        self.streams = streams
         self.command = command
         self.ends = ends
         self.boundaries = boundaries

@@ -281,7 +281,10 @@ def _not_recorded(error: Exception) -> StoreError:
 
 
 def _holds(contents: Contents, transaction: Transaction) -> bool:
+    """Was it written? What changes no log is taken for not written: nothing in it was promised to anybody."""
     rows: dict[int, LogRow] = {row.number: row for row in contents.logs}
+    if not transaction.logs and transaction.identity is None:
+        return False
     return all(row.number in rows and rows[row.number].head == row.head for row in transaction.logs) and (
         transaction.identity is None or transaction.identity == contents.identity
     )

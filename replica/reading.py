@@ -202,10 +202,15 @@ class Reader:
 
     def stream(self, stream: str) -> list[tuple[Commit, VersionVector]]:
         """The commits that hold events of a stream, with their contexts, in the order of their stamps."""
-        found = []
+        return self.streams((stream,))[stream]
+
+    def streams(self, names: Iterable[str]) -> dict[str, list[tuple[Commit, VersionVector]]]:
+        """The same for several streams; a block that holds events of many is read once."""
+        found: dict[str, list[tuple[Commit, VersionVector]]] = {name: [] for name in names}
+        blocks = dict.fromkeys(block for name in found for block in self.log.blocks_of(name))
         rows = {row.number: row for lineage in self.lineages.values() for row in lineage.rows}
         folded = {segment.number: segment for lineage in self.lineages.values() for segment in lineage.folded}
-        for number, first in self.log.blocks_of(stream):
+        for number, first in blocks:
             segment = folded.get(number)
             if segment is None or first > rows[number].head.seq:
                 continue
@@ -213,8 +218,10 @@ class Reader:
             context = opened.before.context
             for commit in opened.decoded.commits:
                 context, _ = self.context_of(context, commit.observed)
-                inside = segment.after < commit.first and commit.last <= segment.upto
-                if inside and any(event.stream == stream for event in commit.events):
-                    found.append((commit, context))
+                if segment.after < commit.first and commit.last <= segment.upto:
+                    for name in {event.stream for event in commit.events} & found.keys():
+                        found[name].append((commit, context))
                 context = context.advance(commit.replica, commit.last)
-        return sorted(found, key=lambda item: item[0].stamp)
+        for commits in found.values():
+            commits.sort(key=lambda item: item[0].stamp)
+        return found

@@ -10,6 +10,7 @@
 | stream   | a block that holds events of a stream                                             |
 | command  | a command with an id that was carried out here, and the commit that it led to        |
 | type     | how many events of a type there are, without those that fresh slices count            |
+| kept     | what stands beside the log: caches of it, and what concerns this replica alone         |
 
 Replica ids are 16 hexadecimal digits, so that any SQLite tool shows the names that people see elsewhere.
 
@@ -39,7 +40,18 @@ from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Head, Slice
 from replica.commit import Observed
 from replica.errors import StoreError, WrongFormat
 from replica.layout import join
-from replica.log import Block, BlockStart, CommitInDoubt, Contents, Done, Identity, LogRow, Transaction
+from replica.log import (
+    Block,
+    BlockStart,
+    CommitInDoubt,
+    Contents,
+    Done,
+    Identity,
+    Kept,
+    LogRow,
+    Span,
+    Transaction,
+)
 
 FORMAT = 0
 APPLICATION_ID = 0x416E6162
@@ -64,7 +76,10 @@ CREATE TABLE command(id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER N
     counter INTEGER NOT NULL, replica TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE type(name TEXT NOT NULL, schema INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (name, schema)) WITHOUT ROWID;
+CREATE TABLE kept(kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key));
 """
+
+_SPAN = "WHERE kind = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3)"
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_slice = msgspec.msgpack.Decoder(Slice).decode
@@ -194,6 +209,10 @@ class SqliteLog:
         for command, first, last, stamp in transaction.commands:
             done = command, first, last, stamp.wall, stamp.counter, _hex(stamp.replica)
             db.execute("INSERT INTO command VALUES (?, ?, ?, ?, ?, ?)", done)
+        if transaction.forget:
+            db.executemany(f"DELETE FROM kept {_SPAN}", transaction.forget)
+        if transaction.keep:
+            db.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", transaction.keep)
         identity = transaction.identity
         if identity is not None:
             db.execute(
@@ -254,6 +273,10 @@ class SqliteLog:
             return None
         first, last, wall, counter, replica = row
         return Done(command, first, last, Stamp(wall, counter, int(replica, 16)))
+
+    def kept(self, span: Span) -> list[Kept]:
+        rows = self._db.execute(f"SELECT kind, key, value FROM kept {_SPAN} ORDER BY key", span)
+        return [Kept(*row) for row in rows]
 
     def unsealed(self) -> list[tuple[int, int]]:
         return self._db.execute(

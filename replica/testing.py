@@ -17,7 +17,7 @@ from merge.stamp import Stamp
 from replica.block import BLOCK_EVENTS, Head, Slice, Tail
 from replica.commit import Commit, Observed, Recorded
 from replica.layout import join
-from replica.log import Block, BlockStart, Done, Identity, Log, LogRow, Transaction
+from replica.log import Block, BlockStart, Done, Identity, Kept, Log, LogRow, Span, Transaction
 
 STREAM = "list/home"
 
@@ -184,6 +184,21 @@ class LogConformance:
         log = self.open()
         assert log.command("pay 17") == done
         assert log.command("pay 18") is None
+
+    def test_what_is_kept_beside_the_log_is_found_by_its_key(self) -> None:
+        """Replaced, found by spans in the order of their keys, let go by spans; kinds do not mix."""
+        log = self.open()
+        kept = [Kept("a", key, key.encode()) for key in ("x", "xa", "xé", "y\0z")]
+        nothing = Transaction([], [], [], [], {}, None, False)
+        log.write(nothing._replace(keep=(*kept, Kept("b", "x", b"other"))))
+        log.write(nothing._replace(keep=(Kept("a", "xa", b"new"),), forget=(Span.one("a", "x"), Span("c"))))
+        log.close()
+        log = self.open()
+        assert log.kept(Span("a")) == [Kept("a", "xa", b"new"), *kept[2:]]
+        assert log.kept(Span("a", "xa", "y")) == [Kept("a", "xa", b"new"), kept[2]]
+        assert log.kept(Span("b")) == [Kept("b", "x", b"other")]
+        log.write(nothing._replace(keep=(Kept("a", "p", b"stays"),), forget=(Span("a"),)))
+        assert log.kept(Span("a")) == [Kept("a", "p", b"stays")]
 
     def test_a_transaction_that_fails_leaves_nothing(self) -> None:
         """Something in it cannot be stored: none of it is."""

@@ -6,10 +6,21 @@ import asyncio
 
 import pytest
 
-from replica import Closed, Outdated, Refused, Replica
+from replica import (
+    Addressed,
+    Closed,
+    Command,
+    Event,
+    InvalidEvent,
+    Ordered,
+    Outdated,
+    Refused,
+    Replica,
+    UnknownStream,
+)
 from sync import linked
 from tests.loop import in_loop, until
-from tests.shop import HOME, AddItem, AddTwice, Count, ShoppingList
+from tests.shop import HOME, AddItem, AddTwice, Count, ItemAdded, ShoppingList
 
 
 def opened(path=":memory:", name="alice"):
@@ -105,3 +116,57 @@ async def test_a_present_after_a_version_waits_for_it():
         await until(lambda: not never.done())
     with pytest.raises(Closed):
         await never
+
+
+class Told(Event, frozen=True):
+    what: str
+
+
+class Tell(Command, frozen=True):
+    what: str
+    also: str
+
+
+class Diary(Ordered):
+    """Lines; telling one diary may tell another as well."""
+
+    stream = "diary"
+    events = (Told,)
+
+    def initial(self):
+        return ()
+
+    def decide(self, command, given):
+        return [Told(command.what), Addressed(command.also, Told(command.what)), Told("done")]
+
+    def evolve(self, state, event, moment):
+        return (*state, (event.what, moment.dot.seq))
+
+
+@in_loop
+async def test_one_decision_can_put_facts_into_several_streams():
+    """One commit, whose facts arrive together; each stream folds its own."""
+    async with (
+        Replica.open(store="shop", name="alice", aggregates=[Diary]) as alice,
+        Replica.open(store="shop", name="bob", aggregates=[Diary]) as bob,
+    ):
+        committed = await alice.execute("diary/ann", Tell("rain", "diary/ben"))
+        async with linked(alice, bob):
+            await bob.wait_for(alice.version)
+        for replica in (alice, bob):
+            assert (await replica.present("diary/ann")).state == (("rain", 2), ("done", 4))
+            assert (await replica.present("diary/ben")).state == (("rain", 3),)
+        assert len(committed.dots) == 3
+
+
+@in_loop
+async def test_a_fact_for_a_stream_that_cannot_take_it_refuses_the_whole_decision():
+    """No aggregate folds the stream, or its aggregate does not list the event: nothing is recorded."""
+    async with Replica.open(store="shop", name="alice", aggregates=[Diary, ShoppingList]) as alice:
+        with pytest.raises(UnknownStream, match="post/ben"):
+            await alice.execute("diary/ann", Tell("rain", "post/ben"))
+        with pytest.raises(InvalidEvent, match="ShoppingList, which folds list/home, does not list it"):
+            await alice.execute("diary/ann", Tell("rain", HOME))
+        with pytest.raises(InvalidEvent, match="Diary, which folds diary/ann, does not list it"):
+            await alice.append("diary/ann", ItemAdded("milk"))
+        assert str(alice.version) == ""
