@@ -3,6 +3,8 @@
 from replica.aggregate import Aggregate
 from replica.core import Committed
 from replica.decider import Addressed, Given, Happened
+from replica.due import Due, OwnerChanged
+from replica.entry import Entry
 from replica.errors import (
     AnabranchError,
     Closed,
@@ -12,6 +14,7 @@ from replica.errors import (
     InvalidEvent,
     Outdated,
     PoisonEvent,
+    ProjectionStopped,
     Refused,
     StoreError,
     UnknownStream,
@@ -20,6 +23,7 @@ from replica.errors import (
 )
 from replica.event import Command, Event
 from replica.ordered import Moment, Ordered
+from replica.projection import EventRows, StreamRows
 from replica.replica import Change, Replica
 from replica.status import Status
 
@@ -32,7 +36,10 @@ __all__ = [
     "Command",
     "Committed",
     "DamagedLog",
+    "Due",
+    "Entry",
     "Event",
+    "EventRows",
     "FileInUse",
     "Given",
     "Happened",
@@ -41,11 +48,14 @@ __all__ = [
     "Moment",
     "Ordered",
     "Outdated",
+    "OwnerChanged",
     "PoisonEvent",
+    "ProjectionStopped",
     "Refused",
     "Replica",
     "Status",
     "StoreError",
+    "StreamRows",
     "UnknownStream",
     "WrongFormat",
     "WrongStore",

@@ -13,7 +13,7 @@ Rule 4. No clock, no disk, no network, no tasks, and no randomness but what it i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -25,7 +25,9 @@ from replica.arrange import Gap, Placed
 from replica.block import GENESIS, Head, Slice, Tail
 from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, Commit, Note, Observed, Recorded
 from replica.decider import Addressed, Decider, Facts, FoldFailed, Given, Happened
+from replica.derive import derive, present_of
 from replica.draft import RECENT, Draft, Memory
+from replica.due import OwnerChanged
 from replica.errors import InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
 from replica.folding import Contexts, fold_afresh
@@ -33,9 +35,12 @@ from replica.ingest import Ingested, ingest
 from replica.introduction import CATEGORY, ReplicaIntroduced, introduction
 from replica.layout import join
 from replica.lineage import Lineage
-from replica.log import BlockStart, Contents, Done, Identity, LogRow, Transaction
+from replica.log import BlockStart, Contents, Done, Identity, Kept, LogRow, Transaction
 from replica.missing import Missing
+from replica.owed import recall
+from replica.projection import Projection
 from replica.reading import Boundary, End
+from replica.rows import Derived, begin, stop_table
 
 NONE: Map[Any, Any] = Map()
 
@@ -80,6 +85,9 @@ class Core:
         contents: Contents,
         identity: Identity,
         random: Random,
+        *,
+        projections: Iterable[type[Projection]] = (),
+        kept: Sequence[Kept] = (),
     ) -> None:
         self.store = store
         self.random = random
@@ -90,7 +98,8 @@ class Core:
             if self.aggregates.setdefault(kind.stream, kind()) and type(self.aggregates[kind.stream]) is not kind:
                 raise TypeError(f'two aggregates fold the streams "{kind.stream}/..."')
         classes = {event for aggregate in self.aggregates.values() for event in aggregate.events}
-        self.types = EventTypes(sorted(classes, key=lambda kind: (kind.__name__, kind.__module__)))
+        self.types = EventTypes([*sorted(classes, key=lambda kind: (kind.__name__, kind.__module__)), OwnerChanged])
+        self.derived = Derived(projections, self.aggregates)
         lineages: dict[int, Lineage] = {}
         for row in contents.logs:
             lineages[row.replica] = lineages.get(row.replica, Lineage(())).with_row(row)
@@ -113,6 +122,8 @@ class Core:
         self.sought: frozenset[Observed] = frozenset()
         """Boundaries that were looked for in the log as it is now, and are not there."""
         self.identity_is_new = identity != contents.identity
+        recall(self, kept)
+        self._kept = kept
 
     # --- what is known ---
 
@@ -181,7 +192,19 @@ class Core:
         self._used.pop(stream, None)
         self._used[stream] = None
 
+    def present(self, stream: str) -> Decider:
+        """The present of a stream in the draft, at the version of its own events; Missing where not loaded."""
+        self.state(stream)
+        present = present_of(self, stream)
+        assert present is not None
+        return present
+
     # --- steps ---
+
+    def begin(self) -> None:
+        """The first step: see which projections must be built."""
+        begin(self, self._kept)
+        self._kept = ()
 
     def execute(
         self,
@@ -221,7 +244,7 @@ class Core:
         folds = {stream: self._loaded(stream) for stream, _ in addressed}
         admitted = []
         for stream, event in addressed:
-            if type(event) not in folds[stream][0].events:
+            if type(event) not in folds[stream][0].events and type(event) is not OwnerChanged:
                 raise InvalidEvent(
                     f"{type(event).__name__} was not recorded: {type(folds[stream][0]).__name__}, which folds "
                     f"{stream}, does not list it in its `events`"
@@ -246,7 +269,9 @@ class Core:
             context = memory.version
             for seq, (stream, _, event) in enumerate(admitted, first):
                 aggregate, state = folds[stream]
-                folds[stream] = aggregate, aggregate.observe(state, Happened(stamp, Dot(me, seq), context, event))
+                if type(event) is not OwnerChanged:
+                    state = aggregate.observe(state, Happened(stamp, Dot(me, seq), context, event))
+                folds[stream] = aggregate, state
                 context = context.advance(me, seq)
         except Exception as raised:
             error = raised.why if isinstance(raised, FoldFailed) else raised
@@ -276,6 +301,12 @@ class Core:
         if command not in commands:
             raise Missing(command=command)
         return commands[command]
+
+    def heard_of(self, done: Done) -> None:
+        """A command was carried out elsewhere."""
+        self.draft.done.append(done)
+        if self.now.commands.get(done.command) is None:
+            self._remember_command(done.command, done)
 
     def _remember_command(self, command: str, done: Done | None) -> None:
         memory = self.draft.memory
@@ -427,7 +458,14 @@ class Core:
 
     def transaction(self) -> Transaction | None:
         """What must become durable before the draft may settle; None where nothing must."""
-        return self._draft.transaction() if self._draft is not None and self._draft.dirty else None
+        if self._draft is None:
+            return None
+        derive(self)
+        return self._draft.transaction() if self._draft.dirty else None
+
+    def table_failed(self, table: str, why: str) -> None:
+        """The table of a projection cannot be written: that projection stops, the draft goes on without it."""
+        stop_table(self, table, why)
 
     def settle(self) -> Settled:
         """The draft is durable: it becomes the memory."""
@@ -463,12 +501,8 @@ class Core:
         self._context_known = False
         self._used.clear()
         self.me = self.identity.replica
-        self.memory = Memory(
-            version=self.memory.version,
-            stamp=self.memory.stamp,
-            lineages=self.memory.lineages,
-            types=self.memory.types,
-            identity=self.memory.identity,
+        self.memory = replace(
+            self.memory, ends=NONE, recent=NONE, unseen=NONE, presents=NONE, stands=NONE, commands=NONE, poison=NONE
         )
 
 

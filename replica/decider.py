@@ -17,11 +17,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, Dot, ReplicaId, VersionVector
 from replica.event import Command, Event
+
+if TYPE_CHECKING:
+    from replica.due import Due
 
 
 class Given:
@@ -110,6 +113,10 @@ class Decider(ABC):
     def decide(self, command: Command, given: Given) -> Facts:
         """The facts that `command` leads to in this state; raise Refused to say no."""
         raise NotImplementedError(f"{type(self).__name__} does not decide on {type(command).__name__}")
+
+    def due(self) -> Iterable[Due]:
+        """The commands that are owed in this state, each with the fact that it answers to (see `replica.due`)."""
+        return ()
 
     # --- the port ---
 

@@ -13,14 +13,18 @@ from typing import Any, TypeVar
 from merge.version import VersionVector
 from replica.arrange import Gap, arrange
 from replica.block import Head, Slice
+from replica.build import Build, unbuilt
 from replica.commit import Note
 from replica.core import Committed, Core, Settled
 from replica.decider import Decider
+from replica.derive import RECALLED
 from replica.digest import digest
 from replica.event import Command, Event
 from replica.ingest import Ingested
-from replica.log import Identity, Log
+from replica.log import Identity, Kept, Log, Span, TableFailed
 from replica.missing import Missing
+from replica.owed import carry_out, ready, unpark, unsaid
+from replica.projection import Projection
 from replica.reading import Boundary, Reader
 
 T = TypeVar("T")
@@ -29,6 +33,11 @@ T = TypeVar("T")
 def reader_of(core: Core, log: Log) -> Reader:
     """A reader of what is durable now."""
     return Reader(log, core.store, core.memory.lineages)
+
+
+def recalled(log: Log) -> list[Kept]:
+    """What stands beside the log that a replica must know when it opens."""
+    return [kept for kind in RECALLED for kept in log.kept(Span(kind))]
 
 
 Loaded = Callable[[Core], None]
@@ -67,14 +76,43 @@ class DirectReplica:
         *,
         random: Random,
         identity: Identity | None = None,
+        projections: Iterable[type[Projection]] = (),
     ) -> None:
         contents = log.contents()
         if identity is None:
             identity = contents.identity or Identity(store, random.getrandbits(64), name, ())
         self.log = log
-        self.core = Core(store, aggregates, contents, identity, random)
+        kept = recalled(log)
+        self.core = Core(store, aggregates, contents, identity, random, projections=projections, kept=kept)
         self.listeners: list[Callable[[Settled], None]] = []
         """Called with whatever has become durable."""
+        self.core.begin()
+        self.flush()
+
+    def build(self) -> None:
+        """Build what must be built, to the end; and ask again what is due where that had raised."""
+        for key in unsaid(self.core):
+            self._step(lambda key=key: unpark(self.core, key))  # type: ignore[misc]
+            self.flush()
+        for build in unbuilt(self.core):
+            self._build(build)
+
+    def _build(self, build: Build) -> None:
+        done = False
+        while not done:
+            portion = build.read(self.reader())
+            done = self._step(lambda portion=portion: build.put(portion))  # type: ignore[misc]
+            self.flush()
+
+    def carry_out(self, now: int) -> int:
+        """Carry out what is due and this replica's to do; how many commands were tried."""
+        tried = 0
+        while keys := ready(self.core, now)[0]:
+            for key in keys:
+                self._step(lambda key=key: carry_out(self.core, key, now))  # type: ignore[misc]
+                tried += 1
+            self.flush()
+        return tried
 
     def _step(self, step: Callable[[], T]) -> T:
         while True:
@@ -114,10 +152,12 @@ class DirectReplica:
 
     def flush(self) -> Settled:
         """Make the draft durable, and say what has become known by that."""
-        transaction = self.core.transaction()
-        if transaction is not None:
+        while (transaction := self.core.transaction()) is not None:
             try:
                 self.log.write(transaction)
+                break
+            except TableFailed as failed:
+                self.core.table_failed(failed.table, failed.why)
             except BaseException:
                 self.core.drop()
                 raise

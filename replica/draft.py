@@ -16,9 +16,11 @@ from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
 from replica.block import Slice
 from replica.commit import Commit, Observed, Recorded
+from replica.due import Promise
 from replica.layout import join
 from replica.lineage import Lineage
-from replica.log import BlockStart, Done, Identity, Kept, Span, Transaction
+from replica.log import BlockStart, Done, Identity, Kept, Rows, Span, Table, Transaction
+from replica.projection import Standing
 from replica.reading import Boundary, End
 
 RECENT = 4096
@@ -53,11 +55,20 @@ class Memory:
     types: Map[tuple[str, int], int] = Map()
     """How many events of each type the log holds."""
     identity: Identity | None = None
+    standings: Map[str, Standing] = Map()
+    """How projections stand."""
+    promises: Map[str, Promise] = Map()
+    """What is due, by command id."""
+    owed: Map[str, Map[str, None]] = Map()
+    """The ids of what is due in a stream."""
+    owners: Map[str, tuple[tuple[int, int, int, int], int]] = Map()
+    """Streams that have another owner than the fact says: the stamp and seq that say so, and who."""
 
     def copy(self) -> Memory:
         return Memory(
             self.version, self.stamp, self.lineages, self.ends, self.recent, self.unseen, self.presents,
-            self.stands, self.commands, self.poison, self.types, self.identity,
+            self.stands, self.commands, self.poison, self.types, self.identity, self.standings, self.promises,
+            self.owed, self.owners,
         )  # fmt: skip
 
 
@@ -87,6 +98,10 @@ class Draft:
     forget: list[Span] = field(default_factory=list)
     kept: dict[tuple[str, str], bytes] = field(default_factory=dict)
     """What is to stand beside the log, by kind and key."""
+    begin: dict[str, Table] = field(default_factory=dict)
+    rows: dict[tuple[str, tuple[str | int, ...]], list[tuple[Any, ...]]] = field(default_factory=dict)
+    """What is to stand in the tables of projections, by table and key."""
+    switch: dict[str, Table] = field(default_factory=dict)
 
     def end(self, number: int) -> End:
         """The open end of a log, this draft's own."""
@@ -128,6 +143,12 @@ class Draft:
                 del self.kept[kind, key]
         self.forget.append(span)
 
+    def forget_rows(self, table: str) -> None:
+        """Let nothing be written to a table after all."""
+        self.rows = {key: rows for key, rows in self.rows.items() if key[0] != table}
+        self.begin.pop(table, None)
+        self.switch.pop(table, None)
+
     def add_slice(self, number: int, piece: Slice) -> None:
         if self.runs:
             last_number, run = self.runs[-1]
@@ -147,10 +168,11 @@ class Draft:
         keep = tuple([Kept(*key, value) for key, value in self.kept.items()])
         return Transaction(
             rows, self.starts, slices, self.streams, self.types, identity, own, tuple(self.done),
-            tuple(self.forget), keep,
+            tuple(self.forget), keep, tuple(self.begin.values()),
+            tuple([Rows(table, key, rows) for (table, key), rows in self.rows.items()]), tuple(self.switch.items()),
         )  # fmt: skip
 
     @property
     def dirty(self) -> bool:
         """It holds more than what was loaded."""
-        return bool(self.runs or self.identity_changed or self.kept or self.forget)
+        return bool(self.runs or self.identity_changed or self.kept or self.forget or self.rows)

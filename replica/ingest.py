@@ -13,7 +13,7 @@ Rule 5. Folded in the order of stamps, which is the same on every replica.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,11 +21,12 @@ from merge.version import VersionVector
 from replica.arrange import Gap, Parting, Placed, continues
 from replica.block import Decoded, Head, Slice, Tail
 from replica.commit import Commit, Observed
+from replica.derive import needs
 from replica.errors import InvalidBatch
 from replica.folding import fold
 from replica.introduction import read_introduction
 from replica.lineage import Lineage
-from replica.log import BlockStart, LogRow
+from replica.log import BlockStart, Done, LogRow
 from replica.missing import Missing
 from replica.reading import Boundary, End
 
@@ -89,6 +90,9 @@ def ingest(
     gap = batch.check()
     if gap is not None:
         return gap
+    absent = needs(core, batch.streams)
+    if absent:
+        raise Missing(streams=absent)
     return batch.take()
 
 
@@ -250,6 +254,11 @@ class _Batch:
         lineage = self.lineages[observed.replica]
         return context.advance(observed.replica, lineage.effective(found.number, observed.seq))
 
+    @property
+    def streams(self) -> Iterator[str]:
+        """The streams that change."""
+        return (e.stream for here in self.arriving.values() for commit in here.commits for e in commit.events)
+
     # --- taking ---
 
     def take(self) -> Ingested:
@@ -268,6 +277,9 @@ class _Batch:
         stamp = newest if memory.stamp is None else max(memory.stamp, newest)
         news.sort(key=lambda item: item[0].stamp)
         draft.news += news
+        for commit, _ in news:
+            if commit.note is not None and commit.note.command is not None:
+                core.heard_of(Done(commit.note.command, commit.first, commit.last, commit.stamp))
         if forked:
             core.refold(stamp)
         else:

@@ -14,7 +14,7 @@ further one for each history that was written under the same id elsewhere (see `
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from merge.stamp import Stamp
 from replica.block import Head, Slice
@@ -85,7 +85,7 @@ class Identity(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A command that was carried out here: its id, and the commit that it led to."""
+    """A command that was carried out: its id, and the commit that it led to."""
 
     command: str
     first: int
@@ -118,6 +118,24 @@ class Span(NamedTuple):
         return isinstance(key, str) and self.low <= key and (self.high is None or key < self.high)
 
 
+class Table(NamedTuple):
+    """A table of a projection: columns that say whose a row is, columns that it fills, indexes, views over it."""
+
+    name: str
+    keys: tuple[tuple[str, type], ...]
+    columns: tuple[tuple[str, type], ...]
+    indexes: tuple[tuple[str, ...], ...] = ()
+    views: tuple[tuple[str, str], ...] = ()
+
+
+class Rows(NamedTuple):
+    """What stands in a table under one key (a stream, or a stream and a dot) from now on, instead of what did."""
+
+    table: str
+    key: tuple[str | int, ...]
+    rows: list[tuple[Any, ...]]
+
+
 class Transaction(NamedTuple):
     """What becomes durable at once."""
 
@@ -132,15 +150,35 @@ class Transaction(NamedTuple):
     own: bool = True
     """It holds own commits, which are acknowledged; others can be fetched again."""
     commands: tuple[Done, ...] = ()
-    """Commands with an id that own commits in it carry out."""
+    """Commands with an id that commits in it carried out."""
     forget: tuple[Span, ...] = ()
     """Keys that are let go, before any are kept."""
     keep: tuple[Kept, ...] = ()
     """What stands under each key from now on."""
+    begin: tuple[Table, ...] = ()
+    """Tables that are made, empty, in place of any of that name."""
+    rows: tuple[Rows, ...] = ()
+    switch: tuple[tuple[str, Table], ...] = ()
+    """Tables, by name, that take the place and the name of others; with their indexes and views."""
+
+    @property
+    def rows_by_switch(self) -> tuple[list[Rows], list[Rows]]:
+        """The rows for tables that are about to be switched, and all others, which come after that."""
+        switched = {name for name, _ in self.switch}
+        before = [rows for rows in self.rows if rows.table in switched]
+        return before, [rows for rows in self.rows if rows.table not in switched]
 
 
 class CommitInDoubt(Exception):
     """COMMIT itself failed: what was to be written is there, or it is not. Open the log again and look."""
+
+
+class TableFailed(Exception):
+    """The table of a projection could not be written, for a reason of its own. Nothing was written."""
+
+    def __init__(self, table: str, why: str) -> None:
+        super().__init__(table, why)
+        self.table, self.why = table, why
 
 
 class Contents(NamedTuple):
@@ -158,7 +196,10 @@ class Log(Protocol):
         """What is stored, without reading a block."""
 
     def write(self, transaction: Transaction) -> None:
-        """Make all of it durable, or none of it and raise; CommitInDoubt where it may be the one or the other."""
+        """Make all of it durable, or none of it and raise.
+
+        CommitInDoubt where it may be the one or the other; TableFailed where a table of a projection is to blame.
+        """
 
     def block(self, number: int, seq: int) -> Block | None:
         """The block of that log in which event `seq` lies; None where the log does not reach so far."""
@@ -167,10 +208,16 @@ class Log(Protocol):
         """(log number, first seq) of each block that holds events of the stream."""
 
     def command(self, command: str) -> Done | None:
-        """The command of that id, if it was carried out here."""
+        """The command of that id, if a commit that is known here carried it out; the one that was known first."""
 
     def kept(self, span: Span) -> list[Kept]:
         """What is kept under the keys of a span, in their order."""
+
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        """All that stands in a table of a projection, in the order of its keys; nothing if there is none."""
+
+    def streams(self, category: str, after: str, most: int) -> list[str]:
+        """The next streams of a category after `after`, in the order of their code points."""
 
     def unsealed(self) -> list[tuple[int, int]]:
         """(log number, first seq) of some full blocks that are still stored as several slices."""

@@ -7,10 +7,11 @@ looks like to a replica: what was written is there, and nothing else is.
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import Any
 
 from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Slice
 from replica.layout import join
-from replica.log import Block, BlockStart, Contents, Done, Identity, Kept, LogRow, Span, Transaction
+from replica.log import Block, BlockStart, Contents, Done, Identity, Kept, LogRow, Span, TableFailed, Transaction
 
 
 class MemoryLog:
@@ -25,12 +26,17 @@ class MemoryLog:
         self._types: dict[tuple[str, int], int] = {}
         self._commands: dict[str, Done] = {}
         self._kept: dict[tuple[str, str], bytes] = {}
+        self._tables: dict[str, dict[tuple[str | int, ...], list[tuple[Any, ...]]]] = {}
 
     def contents(self) -> Contents:
         return Contents(self._identity, list(self._logs.values()), dict(self._types))
 
     def write(self, transaction: Transaction) -> None:
         slices = [((number, piece.first), piece) for number, piece in transaction.slices]
+        made = {table.name for table in (*transaction.begin, *(table for _, table in transaction.switch))}
+        for name in {rows.table for rows in transaction.rows} - made:
+            if name not in self._tables:
+                raise TableFailed(name, "there is no such table")
         for row in transaction.logs:
             self._logs[row.number] = row
         for start in transaction.starts:
@@ -41,11 +47,20 @@ class MemoryLog:
             self._streams.setdefault(stream, {})[number, first] = None
         for kind, count in transaction.types.items():
             self._types[kind] = self._types.get(kind, 0) + count
-        self._commands |= {done.command: done for done in transaction.commands}
+        for done in transaction.commands:
+            self._commands.setdefault(done.command, done)
         for span in transaction.forget:
             for kept in self.kept(span):
                 del self._kept[kept.kind, kept.key]
         self._kept |= {(kept.kind, kept.key): kept.value for kept in transaction.keep}
+        self._tables |= {table.name: {} for table in transaction.begin}
+        before, after = transaction.rows_by_switch
+        for name, whose, rows in before:
+            self._tables[name][whose] = rows
+        for name, table in transaction.switch:
+            self._tables[table.name] = self._tables.pop(name)
+        for name, whose, rows in after:
+            self._tables[name][whose] = rows
         if transaction.identity:
             self._identity = transaction.identity
 
@@ -62,6 +77,12 @@ class MemoryLog:
 
     def command(self, command: str) -> Done | None:
         return self._commands.get(command)
+
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        return [(*key, *row) for key, rows in sorted(self._tables.get(table, {}).items()) for row in rows]
+
+    def streams(self, category: str, after: str, most: int) -> list[str]:
+        return sorted(name for name in self._streams if name > after and name.startswith(f"{category}/"))[:most]
 
     def kept(self, span: Span) -> list[Kept]:
         found = (key for kind, key in self._kept if kind == span.kind and key in span)

@@ -27,7 +27,7 @@ from replica.core import Core, Settled
 from replica.direct import load, reader_of
 from replica.errors import Closed, StoreError
 from replica.ingest import Ingested
-from replica.log import CommitInDoubt, Contents, Identity, LogRow, Transaction
+from replica.log import CommitInDoubt, Contents, Identity, LogRow, TableFailed, Transaction
 from replica.missing import Missing
 
 log = logging.getLogger("anabranch.replica")
@@ -204,16 +204,20 @@ class Pump:
 
     async def _flush(self, steps: list[_Step[Any]]) -> None:
         """Make the draft durable; then answer, then tell."""
-        transaction = self._core.transaction()
         failure: Exception | None = None
-        if transaction is not None:
-            failure = await self._write(transaction)
+        written = False
+        while (transaction := self._core.transaction()) is not None:
+            try:
+                failure, written = await self._write(transaction), True
+                break
+            except TableFailed as failed:
+                self._core.table_failed(failed.table, failed.why)
         if failure is None:
             settled = self._core.settle()
             self._unsealed = self._unsealed or settled.began
             for step in steps:
                 step.settle()
-            if settled.commits or settled.changed:
+            if written:
                 self._tell(settled)
         else:
             self._core.drop()
@@ -231,6 +235,8 @@ class Pump:
         """Write; None when it is durable, else why it is not."""
         try:
             await self._backend.run(lambda log: log.write(transaction))
+        except TableFailed:
+            raise
         except CommitInDoubt as doubt:
             await self._backend.reconnect()
             contents = await self._backend.run(lambda log: log.contents())

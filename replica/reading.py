@@ -200,6 +200,16 @@ class Reader:
             yield piece
             seq = piece.last
 
+    def commits(self, row: LogRow, seq: int) -> tuple[list[tuple[Commit, VersionVector]], int]:
+        """The commits of the block in which event `seq` lies, with their contexts; and its last seq."""
+        opened = self.open(row, seq)
+        context, found = opened.before.context, []
+        for commit in opened.decoded.commits:
+            context, _ = self.context_of(context, commit.observed)
+            found.append((commit, context))
+            context = context.advance(commit.replica, commit.last)
+        return found, opened.piece.last
+
     def stream(self, stream: str) -> list[tuple[Commit, VersionVector]]:
         """The commits that hold events of a stream, with their contexts, in the order of their stamps."""
         return self.streams((stream,))[stream]
@@ -214,14 +224,10 @@ class Reader:
             segment = folded.get(number)
             if segment is None or first > rows[number].head.seq:
                 continue
-            opened = self.open(rows[number], max(first, segment.after + 1))
-            context = opened.before.context
-            for commit in opened.decoded.commits:
-                context, _ = self.context_of(context, commit.observed)
+            for commit, context in self.commits(rows[number], max(first, segment.after + 1))[0]:
                 if segment.after < commit.first and commit.last <= segment.upto:
                     for name in {event.stream for event in commit.events} & found.keys():
                         found[name].append((commit, context))
-                context = context.advance(commit.replica, commit.last)
         for commits in found.values():
             commits.sort(key=lambda item: item[0].stamp)
         return found

@@ -19,6 +19,7 @@ from random import Random, SystemRandom
 from typing import Any, TypeVar
 
 from merge.version import VersionVector
+from replica import owed, rows
 from replica.arrange import Gap
 from replica.backend import Backend, MemoryBackend, connected
 from replica.block import Slice
@@ -26,15 +27,19 @@ from replica.commit import make_note
 from replica.core import Committed, Core, Settled
 from replica.decider import Decider
 from replica.digest import digest
-from replica.direct import reader_of
-from replica.errors import Closed, StoreError, WrongStore
+from replica.direct import reader_of, recalled
+from replica.due import OwnerChanged
+from replica.errors import Closed, ProjectionStopped, StoreError, WrongStore
 from replica.event import Command, Event
 from replica.ingest import Ingested
 from replica.log import Contents, Identity, Transaction
 from replica.mark import OPENINGS, MarkFile, locked
+from replica.projection import Projection
 from replica.pump import Pump
+from replica.rows import build
 from replica.sqlite import SqliteThread
 from replica.status import Status
+from replica.steward import Steward, working
 
 T = TypeVar("T")
 MEMORY = ":memory:"
@@ -73,6 +78,7 @@ class Replica:
         store: str,
         name: str,
         aggregates: Iterable[type[Decider]],
+        projections: Iterable[type[Projection]] = (),
         durability: str = "full",
         clock: Callable[[], int] = wall_clock,
         random: Random | None = None,
@@ -109,14 +115,17 @@ class Replica:
             contents = await backend.run(lambda log: log.contents())
             identity = _identify(contents, store, name, mark, random)
             identity = identity._replace(clean=durability == "full")
-            core = Core(store, aggregates, contents, identity, random)
+            kept = await backend.run(recalled)
+            core = Core(store, aggregates, contents, identity, random, projections=projections, kept=kept)
             replica = cls(core, backend, mark, clock, durability)
             if mark is not None:
                 await replica._save(identity)
                 mark.write(identity)
             try:
                 async with replica._pump.running():
-                    yield replica
+                    await replica._pump.do(core.begin)
+                    async with working(Steward(core, replica._pump, backend, clock)):
+                        yield replica
             finally:
                 if mark is not None and replica._pump.failure is None:
                     openings = (*core.identity.openings, secrets.token_bytes(8))[-OPENINGS:]
@@ -204,7 +213,60 @@ class Replica:
             forked=forked,
             succeeds=core.label(core.identity.succeeds) if core.identity.succeeds else None,
             durability=self._durability,
+            projections=tuple(rows.status(core)),
+            due=tuple(owed.status(core)),
         )
+
+    # --- the read side, and what is due ---
+
+    async def rows(self, table: str) -> list[tuple[Any, ...]]:
+        """All rows of a projection, in the order of their keys. (SQLite tools read them too, while this runs.)"""
+        self._projection(table)
+        return await self._backend.run(lambda log: log.rows(table))
+
+    async def rebuild(self, table: str) -> None:
+        """Build a projection again from the log, beside the table in use, and wait until it has taken its place.
+
+        Raises ProjectionStopped where it stops.
+        """
+        self._projection(table)
+        await self._pump.do(lambda: build(self._core, table))
+        await self.built(table)
+
+    async def built(self, *tables: str) -> None:
+        """Wait until projections (all unless named) are built; ProjectionStopped where one has stopped."""
+        core, changed = self._core, asyncio.Event()
+        with self._pump.hearing(lambda _: changed.set(), changed):
+            while any(standing.building for standing in core.memory.standings.values()) and not self.closed:
+                changed.clear()
+                await changed.wait()
+        for name, standing in core.memory.standings.items():
+            if standing.why and (not tables or name in tables):
+                raise ProjectionStopped(
+                    f"the projection {name} stopped at {standing.stream} {standing.dot}: {standing.why}. The log "
+                    "and everything else go on: mend it, and open the replica again or have it rebuilt."
+                )
+
+    def _projection(self, table: str) -> None:
+        if table not in self._core.derived.projections:
+            known = ", ".join(self._core.derived.projections) or "none"
+            raise ValueError(f"no projection of this replica fills {table!r} (there are: {known})")
+
+    async def take_over(self, stream: str, owner: int | None = None) -> Committed:
+        """Let `owner` (this replica unless said) carry out what is due in a stream from now on.
+
+        It is a fact like any other, so the owner until then goes on until it hears of it: take over what the owner
+        gives up itself, or from an owner that will not come back.
+        """
+        return await self.append(stream, OwnerChanged(int(self._core.me if owner is None else owner)))
+
+    async def retry_due(self, command_id: str) -> None:
+        """Try a command again that is due and was parked."""
+        await self._pump.do(lambda: owed.unpark(self._core, command_id))
+
+    async def drop_due(self, command_id: str) -> None:
+        """Do not carry out a command that is due and was parked. It is left as done for as long as it is due."""
+        await self._pump.do(lambda: owed.drop(self._core, command_id))
 
     async def wait_for(self, version: VersionVector) -> None:
         """Wait until this replica has observed `version`: what a peer has, what a caller was told."""

@@ -8,9 +8,12 @@
 | fresh    | one slice of a block that is not sealed yet: what one transaction added to one log, the stamp |
 |          | it ends with, and how many events of which types that transaction brought              |
 | stream   | a block that holds events of a stream                                             |
-| command  | a command with an id that was carried out here, and the commit that it led to        |
+| command  | a command with an id that was carried out, and the commit that it led to             |
 | type     | how many events of a type there are, without those that fresh slices count            |
 | kept     | what stands beside the log: caches of it, and what concerns this replica alone         |
+| due      | (a view) the commands that are due, see `replica.due`                                |
+
+The tables of projections stand beside these (see `replica.projection`).
 
 Replica ids are 16 hexadecimal digits, so that any SQLite tool shows the names that people see elsewhere.
 
@@ -36,6 +39,7 @@ import msgspec
 import zstandard
 
 from merge.stamp import Stamp
+from replica import tables
 from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Head, Slice
 from replica.commit import Observed
 from replica.errors import StoreError, WrongFormat
@@ -50,6 +54,7 @@ from replica.log import (
     Kept,
     LogRow,
     Span,
+    TableFailed,
     Transaction,
 )
 
@@ -77,6 +82,10 @@ CREATE TABLE command(id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER N
 CREATE TABLE type(name TEXT NOT NULL, schema INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (name, schema)) WITHOUT ROWID;
 CREATE TABLE kept(kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key));
+CREATE VIEW due AS SELECT json_extract(plain, '$.stream') AS stream, json_extract(plain, '$.kind') AS command,
+    json_extract(plain, '$.to') AS addressed_to, json_extract(plain, '$.done') AS done,
+    json_extract(plain, '$.parked') AS parked, key AS command_id
+    FROM (SELECT key, CAST(value AS TEXT) AS plain FROM kept WHERE kind = 'due');
 """
 
 _SPAN = "WHERE kind = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3)"
@@ -120,6 +129,7 @@ class SqliteLog:
             raise StoreError("this is a SQLite file of another program; it was left as it is")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA wal_autocheckpoint=1000")
+        db.execute("PRAGMA legacy_alter_table=ON")  # a table is switched under the views that people have made
         if empty:
             db.executescript(
                 f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; {_SCHEMA} COMMIT;"
@@ -208,7 +218,8 @@ class SqliteLog:
             self._count(transaction.types)
         for command, first, last, stamp in transaction.commands:
             done = command, first, last, stamp.wall, stamp.counter, _hex(stamp.replica)
-            db.execute("INSERT INTO command VALUES (?, ?, ?, ?, ?, ?)", done)
+            db.execute("INSERT OR IGNORE INTO command VALUES (?, ?, ?, ?, ?, ?)", done)
+        self._write_tables(transaction)
         if transaction.forget:
             db.executemany(f"DELETE FROM kept {_SPAN}", transaction.forget)
         if transaction.keep:
@@ -220,6 +231,31 @@ class SqliteLog:
                 (FORMAT, identity.store, _hex(identity.replica), identity.name, _pack(identity.openings),
                  identity.clean, _hex(identity.succeeds)),
             )  # fmt: skip
+
+    def _write_tables(self, transaction: Transaction) -> None:
+        """The tables of projections. What goes wrong here is blamed on the table."""
+        db = self._db
+        at = ""
+        try:
+            for table in transaction.begin:
+                at = table.name
+                for statement in tables.make(table, tables.SQLITE):
+                    db.execute(statement)
+            before, after = transaction.rows_by_switch
+            for at, key, rows in before:
+                self._put_rows(at, key, rows)
+            for at, table in transaction.switch:
+                for statement in tables.switch(at, table):
+                    db.execute(statement)
+            for at, key, rows in after:
+                self._put_rows(at, key, rows)
+        except sqlite3.Error as error:
+            raise TableFailed(at, str(error)) from error
+
+    def _put_rows(self, table: str, key: tuple[str | int, ...], rows: list[tuple[Any, ...]]) -> None:
+        self._db.execute(tables.clear(table, key, "?"), key)
+        if rows:
+            self._db.executemany(tables.insert(table, len(key) + len(rows[0]), "?"), [(*key, *row) for row in rows])
 
     def _count(self, types: dict[tuple[str, int], int]) -> None:
         self._db.executemany(
@@ -273,6 +309,21 @@ class SqliteLog:
             return None
         first, last, wall, counter, replica = row
         return Done(command, first, last, Stamp(wall, counter, int(replica, 16)))
+
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+            return []
+        keys = [
+            name for _, name, *_, key in self._db.execute("SELECT * FROM pragma_table_info(?)", (table,)) if key
+        ]
+        return self._db.execute(f"SELECT * FROM {tables.quoted(table)} ORDER BY {', '.join(keys)}").fetchall()
+
+    def streams(self, category: str, after: str, most: int) -> list[str]:
+        found = self._db.execute(
+            "SELECT DISTINCT stream FROM stream WHERE stream > ? AND stream < ? ORDER BY stream LIMIT ?",
+            (max(after, f"{category}/"), f"{category}0", most),
+        )
+        return [stream for (stream,) in found]
 
     def kept(self, span: Span) -> list[Kept]:
         rows = self._db.execute(f"SELECT kind, key, value FROM kept {_SPAN} ORDER BY key", span)

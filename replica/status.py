@@ -4,7 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from merge.version import ReplicaId, VersionVector
+from merge.version import Dot, ReplicaId, VersionVector
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionStatus:
+    """How one projection stands."""
+
+    table: str
+    """The table; or `due/<category>`, for what is due."""
+    state: str
+    """live, building or stopped."""
+    stream: str = ""
+    """Where it stopped: the stream,"""
+    dot: str = ""
+    """the event (or the latest ones of the stream),"""
+    why: str = ""
+    """and what was raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueStatus:
+    """A command that is due."""
+
+    command_id: str
+    stream: str
+    """The stream that owes it."""
+    command: str
+    to: str
+    """The stream that decides on it."""
+    cause: Dot
+    owner: ReplicaId
+    """The replica that carries it out."""
+    state: str
+    """next (this replica will), pending (its owner will), done (the present does not say so yet), or parked."""
+    at: int | None
+    """Not before this wall time (ms)."""
+    why: str | None
+    """Why it was parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +66,5 @@ class Status:
     succeeds: ReplicaId | None
     """The id that this replica went on from, if its file was a copy or older than its mark."""
     durability: str
+    projections: tuple[ProjectionStatus, ...]
+    due: tuple[DueStatus, ...]

@@ -15,7 +15,7 @@ from replica.block import Slice
 from replica.commit import Note
 from sync import standing
 from sync.message import Ack, Batch, Bye, Digest, Have, decode, digest_of, encode
-from tests.shop import HOME, AddItem, AddTwice, Count, GiveTitle, ItemAdded, RemoveItem, Write, direct
+from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, RemoveItem, Write, direct
 
 GOLDEN = Path(__file__).parent / "golden" / "format0.json"
 NOW = 1_767_225_600_000
@@ -28,7 +28,8 @@ def replicas():
         for here, there in ((alice, bob), (bob, alice)):
             now = NOW + turn
             here.execute(HOME, AddItem("milk"), now)
-            here.execute(HOME, AddTwice("Grüße 🌊"), now, Note(f"command {turn}", "correlation", (1, 2), None))
+            twice = [ItemAdded("Grüße 🌊"), ItemAdded("Grüße 🌊'")]
+            here.append(HOME, twice, now, Note(f"command {turn}", "correlation", (1, 2), None))
             here.execute(HOME, RemoveItem("milk"), now)
             here.execute("list/work", GiveTitle("Work"), now + 100)
             here.execute(HOME, Count(-5), now)

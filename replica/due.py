@@ -1,0 +1,135 @@
+"""What is due: the commands that an aggregate owes, read off its present.
+
+    def due(self):                                       # a method of an aggregate; pure
+        for line in self.state.unreserved:
+            yield Due(ReserveProduct(self.address, line.product), cause=line.dot, to=f"stock/{line.product}")
+
+A replica promises only its own behaviour. A repair, or the next step of a process, is a fact appended by one
+replica, the owner, in answer to a fact; a process manager is an aggregate with `due`.
+
+Rule 1. What is due is a function of the present alone, and is stored in the transaction that changes it. So it is
+        known on every replica, survives every crash, and is gone when the present says that it is done.
+Rule 2. The owner carries it out, and nobody else: the replica that recorded the fact which the command answers to
+        (`cause`), unless an `OwnerChanged` in the same stream names another. Everywhere else it is pending.
+Rule 3. The id of the command is a hash of the stream, the cause, the kind of command and its addressee. So it is
+        carried out once, however often it is tried, and once more only where somebody else took it over unawares.
+Rule 4. A command that is refused, or cannot be carried out, is parked where status shows it, and tried again when
+        a person says so. Until then it holds back nothing else.
+Rule 5. Reactions are to facts and happen once (`replica.reaction`); what is due follows the state, and goes away
+        with it: a late past may make it unnecessary, or necessary again.
+
+Source: Burgess, Promise Theory (a promise is of one's own behaviour); Garcia-Molina and Salem 1987 (sagas: what
+cannot be taken back is answered by a further fact).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+
+from replica.commit import MAX_WORDS
+from replica.decider import Decider
+from replica.event import Command, Event
+
+KIND = "due"
+"""The kind under which promises are kept beside the log."""
+MAX_DUE = 4096
+"""Commands that one stream may owe at once: each is computed again whenever the stream changes."""
+
+
+class OwnerChanged(Event, frozen=True):
+    """From here on `owner` (the bits of a replica id) carries out what is due in this stream."""
+
+    owner: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A command that is owed, and the fact that it answers to."""
+
+    command: Command
+    cause: tuple[int, int]
+    """The dot of that fact: `moment.dot`."""
+    to: str | None = None
+    """The stream that decides on it; its own unless said."""
+    at: int | None = None
+    """Not before this wall time (ms)."""
+    settled: bool = False
+    """Not before every live member is known to have observed the cause."""
+
+
+class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A command that is due, as it is kept beside the log (in JSON, so that people can read it)."""
+
+    stream: str
+    kind: str
+    """The name of the command."""
+    to: str
+    cause: tuple[int, int]
+    owner: int
+    at: int | None = None
+    settled: bool = False
+    correlation: str | None = None
+    done: bool = False
+    """It was carried out; the present does not say so yet."""
+    parked: str | None = None
+    """Why it is not tried any more."""
+
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Promise).decode
+
+
+def owes(aggregate: Decider) -> bool:
+    """Does this aggregate say what is due?"""
+    return type(aggregate).due is not Decider.due
+
+
+def promise_id(stream: str, due: Due) -> str:
+    """The id of the command, the same on every replica: 32 hexadecimal digits."""
+    plain = stream, *map(int, due.cause), type(due.command).__name__, due.to or stream
+    return blake2b(msgspec.msgpack.encode(plain), digest_size=16).hexdigest()
+
+
+def all_due(present: Decider) -> dict[str, Due]:
+    """What a present says is due, by command id. Raises what `due` raises, and where it says what cannot be."""
+    found: dict[str, Due] = {}
+    for due in present.due():
+        if not isinstance(due, Due):
+            raise TypeError(f"`due` gave {due!r}, which is no Due")
+        found[promise_id(present.address, due)] = due
+        if len(found) > MAX_DUE:
+            raise ValueError(f"more than {MAX_DUE} commands are due at once")
+    return found
+
+
+def promises(
+    stream: str,
+    found: dict[str, Due],
+    before: dict[str, Promise],
+    owner: int | None,
+    correlations: dict[tuple[int, int], str | None],
+) -> dict[str, Promise]:
+    """What is kept of what is due; what was known of it before stays."""
+    result = {}
+    for key, due in found.items():
+        cause = int(due.cause[0]), int(due.cause[1])
+        known = before.get(key)
+        correlation = known.correlation if known is not None else correlations.get(cause)
+        promise = Promise(
+            stream, type(due.command).__name__, due.to or stream, cause, cause[0] if owner is None else owner,
+            due.at, due.settled, correlation,
+        )  # fmt: skip
+        if known is not None:
+            promise = msgspec.structs.replace(promise, done=known.done, parked=known.parked)
+        result[key] = promise
+    return result
+
+
+def cannot_say(stream: str, error: Exception) -> dict[str, Promise]:
+    """What is kept where `due` raised: one promise that says so, for status to show."""
+    why = f"what is due in {stream} is not known: `due` raised {type(error).__name__}: {error}"[:MAX_WORDS]
+    key = blake2b(stream.encode(), digest_size=16).hexdigest()
+    return {key: Promise(stream, "", stream, (0, 0), 0, parked=why)}

@@ -1,0 +1,198 @@
+"""What is due in the streams of a replica, as part of its draft: learnt, carried out, parked.
+
+The rules stand in `replica.due`; this is where the core keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from immutables import Map
+
+from merge.version import Dot
+from replica import due
+from replica.commit import Note
+from replica.due import OwnerChanged, Promise
+from replica.log import Kept, Span
+from replica.missing import Missing
+from replica.status import DueStatus
+
+if TYPE_CHECKING:
+    from replica.core import Core
+
+OWNER = "owner"
+"""The kind under which the owners of streams are kept beside the log."""
+_encode_owner = msgspec.msgpack.Encoder().encode
+_decode_owner = msgspec.msgpack.Decoder(tuple[tuple[int, int, int, int], int]).decode
+_NONE: Map[str, None] = Map()
+
+
+def recall(core: Core, kept: Iterable[Kept]) -> None:
+    """Take up what was kept beside the log: what is due, and who owns."""
+    promises: dict[str, Promise] = {}
+    owed: dict[str, dict[str, None]] = {}
+    owners: dict[str, Any] = {}
+    for one in kept:
+        if one.kind == due.KIND:
+            promise = promises[one.key] = due.decode(one.value)
+            owed.setdefault(promise.stream, {})[one.key] = None
+        elif one.kind == OWNER:
+            owners[one.key] = _decode_owner(one.value)
+    memory = core.memory
+    memory.promises, memory.owners = Map(promises), Map(owners)
+    memory.owed = Map({stream: Map(keys) for stream, keys in owed.items()})
+
+
+def put_due(core: Core, stream: str, present: Any) -> None:
+    """What a stream owes now, in place of what it owed; nothing where it has no present."""
+    memory = core.draft.memory
+    before = memory.owed.get(stream, _NONE)
+    after: dict[str, Promise] = {}
+    if present is not None:
+        try:
+            found = due.all_due(present)
+        except Exception as error:
+            after = due.cannot_say(stream, error)
+        else:
+            if not found and not before:
+                return
+            owner = memory.owners.get(stream)
+            known = {key: memory.promises[key] for key in before}
+            after = due.promises(stream, found, known, None if owner is None else owner[1], _correlations(core))
+    for key in before:
+        if key not in after:
+            core.draft.let_go(Span.one(due.KIND, key))
+            memory.promises = memory.promises.delete(key)
+    for key, promise in after.items():
+        if memory.promises.get(key) != promise:
+            change(core, key, promise)
+    if after:
+        memory.owed = memory.owed.set(stream, Map(dict.fromkeys(after)))
+    elif before:
+        memory.owed = memory.owed.delete(stream)
+
+
+def change(core: Core, key: str, promise: Promise) -> None:
+    """A promise stands differently from now on."""
+    draft = core.draft
+    draft.keep(due.KIND, key, due.encode(promise))
+    draft.memory.promises = draft.memory.promises.set(key, promise)
+
+
+def carried_out(core: Core, key: str) -> None:
+    """A command was carried out, here or elsewhere: if it was due, it is no more."""
+    promise = core.now.promises.get(key)
+    if promise is not None and not promise.done:
+        change(core, key, msgspec.structs.replace(promise, done=True, parked=None))
+
+
+def carry_out(core: Core, key: str, now: int) -> None:
+    """Carry out a command that is due, or park it and say why. A step of the core: raises Missing."""
+    promise = core.now.promises.get(key)
+    if promise is None or promise.done or promise.parked is not None or promise.owner != core.me:
+        return
+    try:
+        present = core.present(promise.stream)
+        owed = due.all_due(present).get(key)
+        if owed is None:
+            put_due(core, promise.stream, present)
+            return
+        note = Note(command=key, correlation=promise.correlation, cause=promise.cause)
+        committed = core.execute(promise.to, owed.command, now, note)
+    except Missing:
+        raise
+    except Exception as error:
+        park(core, key, f"{type(error).__name__}: {error}")
+    else:
+        if not committed.dots:
+            carried_out(core, key)
+
+
+def ready(core: Core, now: int) -> tuple[list[str], int | None]:
+    """The commands that this replica is to carry out at `now`, and when the next one is due after that."""
+    keys, later = [], None
+    for key, promise in core.memory.promises.items():
+        if promise.owner != core.me or promise.done or promise.parked is not None:
+            continue
+        if promise.at is None or promise.at <= now:
+            keys.append(key)
+        else:
+            later = promise.at if later is None else min(later, promise.at)
+    return keys, later
+
+
+def unsaid(core: Core) -> list[str]:
+    """Where `due` had raised."""
+    return [key for key, promise in core.memory.promises.items() if promise.parked and not promise.kind]
+
+
+def status(core: Core) -> Iterator[DueStatus]:
+    """What is due, and how it stands."""
+    for key, promise in core.memory.promises.items():
+        mine = promise.owner == core.me
+        state = "parked" if promise.parked else "done" if promise.done else "next" if mine else "pending"
+        cause = Dot(core.label(promise.cause[0]), promise.cause[1])
+        owner = core.label(promise.owner)
+        yield DueStatus(
+            key, promise.stream, promise.kind, promise.to, cause, owner, state, promise.at, promise.parked
+        )
+
+
+def park(core: Core, key: str, why: str | None) -> None:
+    """Do not try a command any more, and say why; or try it again (None)."""
+    change(core, key, msgspec.structs.replace(core.now.promises[key], parked=why))
+
+
+def unpark(core: Core, key: str) -> None:
+    """Try a parked command again; or ask a stream again what is due, where that had raised."""
+    promise = _parked(core, key)
+    if promise.kind:
+        park(core, key, None)
+    else:
+        put_due(core, promise.stream, core.present(promise.stream))
+
+
+def drop(core: Core, key: str) -> None:
+    """Leave a parked command alone."""
+    _parked(core, key)
+    carried_out(core, key)
+
+
+def _parked(core: Core, key: str) -> Promise:
+    promise = core.now.promises.get(key)
+    if promise is None or promise.parked is None:
+        raise ValueError(f"no command {key!r} is parked here; `status().due` shows those that are")
+    return promise
+
+
+def own(core: Core) -> None:
+    """Who owns a stream: whom the latest `OwnerChanged` in it names."""
+    draft = core.draft
+    memory = draft.memory
+    kind = OwnerChanged.__name__, OwnerChanged.schema
+    for commit, _ in draft.news if kind in draft.types else ():
+        for seq, event in enumerate(commit.events, commit.first):
+            if (event.type, event.schema) != kind:
+                continue
+            try:
+                changed = core.types.decode(event.type, event.schema, event.payload)
+            except Exception:  # it poisons its stream, where it is folded
+                continue
+            assert isinstance(changed, OwnerChanged)
+            order = *commit.stamp, seq
+            known = memory.owners.get(event.stream)
+            if known is None or order > known[0]:
+                memory.owners = memory.owners.set(event.stream, (order, changed.owner))
+                draft.keep(OWNER, event.stream, _encode_owner((order, changed.owner)))
+
+
+def _correlations(core: Core) -> dict[tuple[int, int], str | None]:
+    """The correlation ids of what is new, by dot."""
+    return {
+        (commit.replica, seq): commit.note.correlation
+        for commit, _ in core.draft.news
+        if commit.note is not None and commit.note.correlation is not None
+        for seq in range(commit.first, commit.last + 1)
+    }

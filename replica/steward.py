@@ -1,0 +1,94 @@
+"""The steward: what a replica does of its own accord, one step at a time, between the steps of others.
+
+It builds what must be built (`replica.build`) and carries out what is due (`replica.due`): the commands whose owner
+this replica is, when their time has come, all that are ready in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from replica.backend import Backend
+from replica.build import Build, unbuilt
+from replica.core import Core, Settled
+from replica.direct import reader_of
+from replica.errors import Closed
+from replica.owed import carry_out, ready, unpark, unsaid
+from replica.pump import Pump
+
+log = logging.getLogger("anabranch.replica")
+
+AT_ONCE = 256
+"""Commands that are carried out together."""
+AFTER_FAILURE = 1.0
+"""Seconds to wait where the file could not be written, which is what can fail here."""
+
+
+@asynccontextmanager
+async def working(steward: Steward) -> AsyncIterator[None]:
+    """Let the steward work for as long as this lasts."""
+    task = asyncio.create_task(steward.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class Steward:
+    """Runs beside the pump of a replica."""
+
+    def __init__(self, core: Core, pump: Pump, backend: Backend, clock: Callable[[], int]) -> None:
+        self._core, self._pump, self._backend, self._clock = core, pump, backend, clock
+        self._wake = asyncio.Event()
+        self._promises = self._standings = None
+
+    async def run(self) -> None:
+        """Work until the replica is closed, or this is cancelled."""
+        for key in unsaid(self._core):
+            await self._pump.do(lambda key=key: unpark(self._core, key))  # type: ignore[misc]
+        with self._pump.hearing(self._hear, self._wake):
+            while not self._pump.closed:
+                self._wake.clear()
+                try:
+                    pause = await self._work()
+                except Closed:
+                    return
+                except Exception:
+                    log.exception("%s: what is due or to be built has to wait", self._core.identity.name)
+                    pause = AFTER_FAILURE
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    def _hear(self, settled: Settled) -> None:
+        memory = self._core.memory
+        if memory.promises is not self._promises or memory.standings is not self._standings or settled.refolded:
+            self._promises, self._standings = memory.promises, memory.standings  # type: ignore[assignment]
+            self._wake.set()
+
+    async def _work(self) -> float | None:
+        """Do what there is to do; then say in how many seconds there may be more, if that is known."""
+        for build in unbuilt(self._core):
+            await self._build(build)
+        while True:
+            now = self._clock()
+            keys, later = ready(self._core, now)
+            if not keys:
+                return None if later is None else max(later - now, 1) / 1000
+            await asyncio.gather(*(self._carry_out(key, now) for key in keys[:AT_ONCE]))
+
+    async def _build(self, build: Build) -> None:
+        core = self._core
+        done = False
+        while not done:
+            portion = await self._backend.run(lambda log: build.read(reader_of(core, log)))
+            done = await self._pump.do(lambda portion=portion: build.put(portion))  # type: ignore[misc]
+
+    async def _carry_out(self, key: str, now: int) -> None:
+        await self._pump.do(lambda: carry_out(self._core, key, now))
