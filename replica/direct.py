@@ -106,6 +106,7 @@ class DirectReplica:
 
     def carry_out(self, now: int) -> int:
         """Carry out what is due and this replica's to do; how many commands were tried."""
+        self.flush()
         tried = 0
         while keys := ready(self.core, now)[0]:
             for key in keys:

@@ -58,6 +58,8 @@ class Due:
     """Not before this wall time (ms)."""
     settled: bool = False
     """Not before every live member is known to have observed the cause."""
+    correlation: str | None = None
+    """What its commit is filed under; the correlation id of the cause unless said, where that is new here."""
 
 
 class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -117,7 +119,8 @@ def promises(
     for key, due in found.items():
         cause = int(due.cause[0]), int(due.cause[1])
         known = before.get(key)
-        correlation = known.correlation if known is not None else correlations.get(cause)
+        found_with = known.correlation if known is not None else correlations.get(cause)
+        correlation = due.correlation or found_with
         promise = Promise(
             stream, type(due.command).__name__, due.to or stream, cause, cause[0] if owner is None else owner,
             due.at, due.settled, correlation,
