@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,15 @@ class WorkerFailed(Exception):
 class Process:
     """One replica of the demo, in a process of its own."""
 
-    def __init__(self, name: str, path: Path, seed: int | None) -> None:
-        self.name, self.path, self.seed = name, path, seed
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        seed: int | None = None,
+        module: str = "demo.worker",
+        hear: Callable[[str, dict[str, Any]], None] = lambda name, told: None,
+    ) -> None:
+        self.name, self.path, self.seed, self.module, self.hear = name, path, seed, module, hear
         self.port = 0
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -41,7 +49,7 @@ class Process:
         options = [] if self.seed is None else ["--seed", str(self.seed)]
         ready = self._expect(0)
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "demo.worker", str(self.path), self.name, "--port", str(self.port), *options,
+            sys.executable, "-m", self.module, str(self.path), self.name, "--port", str(self.port), *options,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
@@ -85,6 +93,9 @@ class Process:
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
             message = msgspec.json.decode(line)
+            if "id" not in message:
+                self.hear(self.name, message)
+                continue
             answer = self._waiting.pop(message["id"])
             if answer.done():
                 continue

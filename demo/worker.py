@@ -3,7 +3,8 @@
     {"id": 1, "do": "execute", "command": "AddItem", "fields": {"item": "milk"}, "now": null}
     {"id": 1, "answer": {"dots": ["alice:2"]}}            or {"id": 1, "error": "..."}
 
-Requests are carried out at once, so answers may overtake each other. The process ends with its input.
+Requests are carried out at once, so answers may overtake each other; a line without an id tells of something that
+happened. The process ends with its input.
 """
 
 from __future__ import annotations
@@ -28,15 +29,13 @@ Answer = dict[str, Any]
 class Worker:
     """What the requests do to one node."""
 
-    def __init__(self, node: Node, clock: Clock) -> None:
-        self._node, self._clock = node, clock
+    def __init__(self, node: Node) -> None:
+        self._node = node
         self._gates: dict[str, Gates] = {}
         self._doing: dict[str, Callable[..., Awaitable[Answer]]] = {
             "dial": self.dial,
             "cut": self.cut,
             "heal": self.heal,
-            "execute": self.execute,
-            "look": self.look,
         }
 
     async def answer(self, request: Answer) -> Answer:
@@ -64,6 +63,15 @@ class Worker:
         for gates in self._gates.values():
             gates.heal()
         return {}
+
+
+class Planner(Worker):
+    """A replica that plans a party."""
+
+    def __init__(self, node: Node, clock: Clock) -> None:
+        super().__init__(node)
+        self._clock = clock
+        self._doing |= {"execute": self.execute, "look": self.look}
 
     async def execute(self, command: str, fields: Answer, now: int | None) -> Answer:
         self._clock.now = now
@@ -109,29 +117,38 @@ async def work(path: str, name: str, port: int, seed: int | None) -> None:
     async with Node.open(
         path, store="party", name=name, aggregates=[Party], port=port, clock=clock, random=random
     ) as node:
-        worker = Worker(node, clock)
-        assert node.server is not None
-        say({"id": 0, "answer": {"port": node.server.port}})
-        requests = await lines()
-        doing: set[asyncio.Task[None]] = set()
-
-        async def do(line: bytes) -> None:
-            say(await worker.answer(msgspec.json.decode(line)))
-
-        while line := await requests.readline():
-            task = asyncio.create_task(do(line))
-            doing.add(task)
-            task.add_done_callback(doing.discard)
+        await serve_requests(node, Planner(node, clock))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="demo.worker", description="One replica of the demo.")
+async def serve_requests(node: Node, worker: Worker) -> None:
+    """Say that this process listens, and answer requests until there are no more."""
+    assert node.server is not None
+    say({"id": 0, "answer": {"port": node.server.port}})
+    requests = await lines()
+    doing: set[asyncio.Task[None]] = set()
+
+    async def do(line: bytes) -> None:
+        say(await worker.answer(msgspec.json.decode(line)))
+
+    while line := await requests.readline():
+        task = asyncio.create_task(do(line))
+        doing.add(task)
+        task.add_done_callback(doing.discard)
+
+
+def options() -> argparse.Namespace:
+    """What the parent says of this process on the command line."""
+    parser = argparse.ArgumentParser(description="One replica of the demo.")
     parser.add_argument("path")
     parser.add_argument("name")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--seed", type=int)
-    arguments = parser.parse_args()
-    asyncio.run(work(arguments.path, arguments.name, arguments.port, arguments.seed))
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = options()
+    asyncio.run(work(given.path, given.name, given.port, given.seed))
 
 
 if __name__ == "__main__":

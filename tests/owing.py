@@ -1,0 +1,85 @@
+"""A process that asks as fast as it can, answers what is due, and keeps two tables; until it is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from replica import Command, Due, Event, EventRows, Ordered, Replica, StreamRows
+
+STREAMS = 4
+
+
+class Asked(Event, frozen=True):
+    what: str
+
+
+class Answered(Event, frozen=True):
+    what: str
+
+
+class Ask(Command, frozen=True):
+    what: str
+
+
+class Answer(Command, frozen=True):
+    what: str
+
+
+class Quiz(Ordered):
+    """Each question is owed one answer; how many each has had is counted."""
+
+    stream = "quiz"
+    events = (Asked, Answered)
+
+    def initial(self) -> dict[str, tuple[tuple[int, int], int]]:
+        return {}
+
+    def decide(self, command, given):
+        return Asked(command.what) if isinstance(command, Ask) else Answered(command.what)
+
+    def evolve(self, state, event, moment):
+        cause, answers = state.get(event.what, ((int(moment.dot.replica), moment.dot.seq), 0))
+        return {**state, event.what: (cause, answers + isinstance(event, Answered))}
+
+    def due(self):
+        return [Due(Answer(what), cause) for what, (cause, answers) in self.state.items() if not answers]
+
+
+class Said(EventRows):
+    table = "said"
+    columns = {"kind": str, "what": str}
+    events = (Asked, Answered)
+
+    def rows(self, entry):
+        yield type(entry.event).__name__, entry.event.what
+
+
+class Counts(StreamRows):
+    table = "counts"
+    columns = {"what": str, "answers": int}
+    of = Quiz
+
+    def rows(self, present):
+        return ((what, answers) for what, (_, answers) in sorted(present.state.items()))
+
+
+def opened(path):
+    return Replica.open(path, store="quiz", name="victim", aggregates=[Quiz], projections=[Said, Counts])
+
+
+async def write(path: str, mark: str) -> None:
+    async with opened(path) as replica:
+
+        async def one(writer: int) -> None:
+            for turn in range(60):
+                what = f"{mark}/{writer}/{turn}"
+                await replica.execute(f"quiz/{writer % STREAMS}", Ask(what), command_id=what)
+                print(what, flush=True)
+
+        await asyncio.gather(*(one(writer) for writer in range(8)))
+        await asyncio.sleep(60)
+
+
+if __name__ == "__main__":
+    asyncio.run(write(sys.argv[1], sys.argv[2]))
