@@ -21,7 +21,7 @@ from replica.errors import (
 from replica.event import Command, Event
 from replica.ordered import Moment, Ordered
 from replica.replica import Change, Replica
-from replica.status import Status
+from replica.status import Status, Unfolded
 
 __all__ = [
     "Aggregate",
@@ -45,6 +45,7 @@ __all__ = [
     "Replica",
     "Status",
     "StoreError",
+    "Unfolded",
     "UnknownStream",
     "WrongFormat",
     "WrongStore",

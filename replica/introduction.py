@@ -22,6 +22,8 @@ class ReplicaIntroduced(Event, frozen=True):
 
 
 _KIND = ReplicaIntroduced.__name__
+OWN_TYPES = frozenset({_KIND})
+"""Names of the event types that Anabranch records itself, in streams of its own: no aggregate folds them."""
 _decode = msgspec.msgpack.Decoder(ReplicaIntroduced).decode
 
 

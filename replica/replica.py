@@ -29,6 +29,7 @@ from replica.digest import digest
 from replica.direct import reader_of
 from replica.errors import Closed, StoreError, WrongStore
 from replica.event import Command, Event
+from replica.folding import unfolded
 from replica.ingest import Ingested
 from replica.log import Contents, Identity, Transaction
 from replica.mark import OPENINGS, MarkFile, locked
@@ -185,12 +186,6 @@ class Replica:
     def status(self) -> Status:
         """How the replica is, as one frozen value."""
         core, memory = self._core, self._core.memory
-        unknown = {
-            f"{name} {schema}": events
-            for (name, schema), events in memory.types.items()
-            if (name, schema) not in core.types and name != "ReplicaIntroduced"
-        }
-        forked = tuple(str(core.label(r)) for r, lineage in memory.lineages.items() if lineage.forked)
         return Status(
             store=core.store,
             replica=core.label(core.me),
@@ -199,9 +194,8 @@ class Replica:
             events=sum(memory.types.values()),
             replicas=len(memory.lineages),
             loaded=tuple(sorted(memory.presents)),
-            unknown=unknown,
+            unfolded=unfolded(core),
             poisoned=dict(memory.poison),
-            forked=forked,
             succeeds=core.label(core.identity.succeeds) if core.identity.succeeds else None,
             durability=self._durability,
         )
