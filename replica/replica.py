@@ -149,9 +149,15 @@ class Replica:
         note = make_note(command_id, correlation, cause)
         return await self._pump.do(lambda: self._core.execute(stream, command, self._clock(), note, expect))
 
-    async def append(self, stream: str, *events: Event, correlation: str | None = None) -> Committed:
+    async def append(
+        self,
+        stream: str,
+        *events: Event,
+        correlation: str | None = None,
+        cause: tuple[int, int] | None = None,
+    ) -> Committed:
         """Record facts that were decided elsewhere (a sensor, an import), as one commit."""
-        note = make_note(None, correlation, None)
+        note = make_note(None, correlation, cause)
         return await self._pump.do(lambda: self._core.append(stream, events, self._clock(), note))
 
     async def present(self, stream: str, *, after: VersionVector | None = None) -> Any:

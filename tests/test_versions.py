@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings
 
-from merge import AWSet
+from merge import AWSet, LWWRegister, ORMap
 from merge.stamp import Stamp
 from merge.version import Dot, VersionVector
 from replica import Aggregate, Event, PoisonEvent, Refused, Replica, Unfolded
@@ -417,3 +417,51 @@ async def test_an_upgrade_is_opening_the_same_file_with_newer_code(tmp_path):
                 await new.execute(HOME, Star("milk"))
                 await until(lambda: old.version == new.version)
                 assert await old.digest(HOME) == await new.digest(HOME)
+
+
+# --- facts that turn out wrong ---
+
+
+class ReadingTaken(Event, frozen=True):
+    number: int
+    kilos: int
+
+
+class ReadingInvalidated(Event, frozen=True):
+    number: int
+    why: str
+
+
+class Scale(Aggregate):
+    stream = "scale"
+    events = (ReadingTaken, ReadingInvalidated)
+    readings = ORMap[int, LWWRegister[int]](LWWRegister())
+
+    def effect(self, event: Any) -> Any:
+        match event:
+            case ReadingTaken(number, kilos):
+                return self.readings[number].write(kilos)
+            case ReadingInvalidated(number):
+                return self.readings.remove(number)
+
+
+@in_loop
+async def test_a_fact_that_was_wrong_is_invalidated_by_a_later_one_and_both_stay():
+    """The present is corrected on every replica; the log has both, and the later names the earlier as its cause."""
+    async with (
+        Replica.open(store="shop", name="alice", aggregates=[Scale]) as alice,
+        Replica.open(store="shop", name="bob", aggregates=[Scale]) as bob,
+        linked(alice, bob),
+    ):
+        await alice.append("scale/1", ReadingTaken(1, 70))
+        wrong = await alice.append("scale/1", ReadingTaken(2, 7000))
+        await bob.wait_for(alice.version)
+        await bob.append("scale/1", ReadingInvalidated(2, "no decimal point"), cause=wrong.dots[0])
+        for replica in (alice, bob):
+            present = await replica.present("scale/1", after=bob.version)
+            assert present.readings.value == {1: 70}
+            log = await replica.read(lambda reader: reader.stream("scale/1"))
+            assert [commit.events[0].type for commit, _ in log] == ["ReadingTaken"] * 2 + ["ReadingInvalidated"]
+            (earlier, _), (later, context) = log[1:]
+            assert later.note.cause == wrong.dots[0] == earlier.dots[0]
+            assert earlier.dots[0] in context
