@@ -25,7 +25,7 @@ from replica.event import Command, Event
 from replica.ordered import Moment, Ordered
 from replica.projection import EventRows, StreamRows
 from replica.replica import Change, Replica
-from replica.status import Status
+from replica.status import Status, Unfolded
 
 __all__ = [
     "Addressed",
@@ -56,6 +56,7 @@ __all__ = [
     "Status",
     "StoreError",
     "StreamRows",
+    "Unfolded",
     "UnknownStream",
     "WrongFormat",
     "WrongStore",

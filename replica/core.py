@@ -32,7 +32,7 @@ from replica.errors import InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
 from replica.folding import Contexts, fold_afresh
 from replica.ingest import Ingested, ingest
-from replica.introduction import CATEGORY, ReplicaIntroduced, introduction
+from replica.introduction import CATEGORY, OWN_TYPES, ReplicaIntroduced, introduction
 from replica.layout import join
 from replica.lineage import Lineage
 from replica.log import BlockStart, Contents, Done, Identity, Kept, LogRow, Transaction
@@ -98,6 +98,9 @@ class Core:
             if self.aggregates.setdefault(kind.stream, kind()) and type(self.aggregates[kind.stream]) is not kind:
                 raise TypeError(f'two aggregates fold the streams "{kind.stream}/..."')
         classes = {event for aggregate in self.aggregates.values() for event in aggregate.events}
+        for event in classes:
+            if event.__name__ in OWN_TYPES:
+                raise TypeError(f"events called {event.__name__} are Anabranch's own; choose another name")
         self.types = EventTypes([*sorted(classes, key=lambda kind: (kind.__name__, kind.__module__)), OwnerChanged])
         self.derived = Derived(projections, self.aggregates)
         lineages: dict[int, Lineage] = {}

@@ -7,6 +7,9 @@ Rule 3. What cannot be encoded alike everywhere is refused here, on its own repl
         NaN (it does not equal itself), half a surrogate pair (no UTF-8 form), integers beyond 64 bits,
         objects that msgpack has no form for. Sets and dict keys are sorted.
 Rule 4. The log never reads a payload. A replica that does not know an event type carries it all the same.
+Rule 5. Recorded bytes never change. Code reads what older code recorded by upcasters: pure functions, each from
+        the plain payload of one schema to that of the next. A schema that no chain of them leads from, and one
+        newer than the code, is not known, which is no error: see Rule 4.
 
 Payloads are msgpack maps by field name, so that any tool can read them. A type that is written by the
 million may be declared `class Moved(Event, array_like=True)`: smaller, faster, and read by position.
@@ -14,7 +17,7 @@ million may be declared `class Moved(Event, array_like=True)`: smaller, faster, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -27,6 +30,11 @@ class Event(msgspec.Struct, frozen=True):
     """Base of events. Subclasses declare typed fields; `schema` is raised when their meaning changes."""
 
     schema: ClassVar[int] = 1
+    upcasters: ClassVar[Mapping[int, Callable[[Any], Any]]] = {}
+    """Schema s -> the function from the plain payload of schema s (a dict; a list where `array_like`) to that of
+    s + 1. Without gaps up to `schema`; it may change and return its argument, and looks at nothing else."""
+    former_names: ClassVar[tuple[str, ...]] = ()
+    """The names under which older code recorded this type."""
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -34,7 +42,10 @@ class Command(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_decode_plain = msgspec.msgpack.Decoder().decode
 _PLAIN = (str, int, bool, bytes, type(None))
+_REFUSED = (TypeError, ValueError, OverflowError, RecursionError)
+"""What encoding raises where there is no form that all replicas share. (UnicodeEncodeError is a ValueError.)"""
 
 
 def encode_event(event: Event) -> bytes:
@@ -46,8 +57,14 @@ def encode_event(event: Event) -> bytes:
             if type(value) not in _PLAIN:
                 _refuse_nan(value)
         return _encode(event)
-    except (TypeError, ValueError, OverflowError, RecursionError, UnicodeEncodeError) as error:
+    except _REFUSED as error:
         raise InvalidEvent(f"{kind.__name__} was not recorded: {error}") from error
+
+
+def _canonical(plain: Any) -> bytes:
+    """The canonical bytes of a plain payload; one of _REFUSED where there are none."""
+    _refuse_nan(plain)
+    return _encode(plain)
 
 
 def _refuse_nan(value: Any) -> None:
@@ -66,46 +83,109 @@ def _refuse_nan(value: Any) -> None:
             _refuse_nan(getattr(value, name))
 
 
+def readable(kind: type[Event]) -> list[tuple[str, int]]:
+    """The types, with their schemas, that a class can read: what a fold of it depends on."""
+    names, schemas = (kind.__name__, *kind.former_names), (*kind.upcasters, kind.schema)
+    return [(name, schema) for name in names for schema in schemas]
+
+
 class EventTypes:
-    """The event classes that a replica's code knows, by name and schema version."""
+    """The event classes that a replica's code knows, by the names and schema versions that it can read."""
 
     def __init__(self, classes: Iterable[type[Event]]) -> None:
-        self._decoders: dict[tuple[str, int], msgspec.msgpack.Decoder[Event]] = {}
-        self._classes: dict[str, type[Event]] = {}
+        self._readers: dict[tuple[str, int], Callable[[bytes], Event]] = {}
+        self._classes: dict[tuple[str, int], type[Event]] = {}
         for kind in classes:
-            if not 0 < len(kind.__name__) <= MAX_NAME or not 0 <= kind.schema <= MAX_SCHEMA:
-                raise TypeError(
-                    f"{kind.__name__} cannot be recorded: a type name has at most {MAX_NAME} characters, and "
-                    f"`schema` is an int from 0 to {MAX_SCHEMA}"
-                )
-            known = self._classes.setdefault(kind.__name__, kind)
-            if known is not kind:
-                raise TypeError(
-                    f"two event classes are called {kind.__name__} ({known.__module__} and {kind.__module__}): "
-                    "a log names an event by its type, so give one of them another name"
-                )
-            self._decoders[kind.__name__, kind.schema] = msgspec.msgpack.Decoder(kind)
+            _check(kind)
+            decode = msgspec.msgpack.Decoder(kind).decode
+            for name, schema in readable(kind):
+                self._claim(name, schema, kind)
+                self._readers[name, schema] = decode if schema == kind.schema else _upcast(kind, schema, decode)
+
+    def _claim(self, name: str, schema: int, kind: type[Event]) -> None:
+        known = self._classes.setdefault((name, schema), kind)
+        if known is not kind:
+            raise TypeError(
+                f"two event classes are called {name} {schema}, now or formerly: {_place(known)} and "
+                f"{_place(kind)}. A log names an event by its type and schema: give one of them another name"
+            )
 
     def __contains__(self, name_and_schema: tuple[str, int]) -> bool:
-        return name_and_schema in self._decoders
+        return name_and_schema in self._readers
 
     def decode(self, name: str, schema: int, payload: bytes) -> Event | None:
-        """The event, or None where this code does not know its type.
+        """The event, or None where this code does not know its type in that schema.
 
-        Raises msgspec.ValidationError where the bytes do not fit the class.
+        Raises msgspec.ValidationError where the bytes do not fit the class, or an upcaster raises.
         """
-        decoder = self._decoders.get((name, schema))
-        return None if decoder is None else decoder.decode(payload)
+        read = self._readers.get((name, schema))
+        return None if read is None else read(payload)
 
     def admit(self, event: Event) -> tuple[bytes, Event]:
         """The bytes of an event that is about to be recorded, and the event that comes back out of them."""
         kind = type(event)
-        if self._classes.get(kind.__name__) is not kind:
+        if self._classes.get((kind.__name__, kind.schema)) is not kind:
             raise InvalidEvent(
                 f"{kind.__name__} was not recorded: no aggregate of this replica lists it in its `events`"
             )
         payload = encode_event(event)
         try:
-            return payload, self._decoders[kind.__name__, kind.schema].decode(payload)
+            return payload, self._readers[kind.__name__, kind.schema](payload)
         except msgspec.ValidationError as error:
             raise InvalidEvent(f"{kind.__name__} was not recorded: {error}") from error
+
+
+def _place(kind: type[Event]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _check(kind: type[Event]) -> None:
+    """TypeError where a class does not say plainly what it can read."""
+    names, schema, upcasters = kind.former_names, kind.schema, kind.upcasters
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f'{_place(kind)} needs `former_names = ("Name", ...)`: a tuple of names, not {names!r}')
+    if not all(0 < len(name) <= MAX_NAME for name in (kind.__name__, *names)) or not (
+        type(schema) is int and 0 <= schema <= MAX_SCHEMA
+    ):
+        raise TypeError(
+            f"{_place(kind)} cannot be recorded: a type name has at most {MAX_NAME} characters, and "
+            f"`schema` is an int from 0 to {MAX_SCHEMA}"
+        )
+    if not isinstance(upcasters, Mapping) or not all(type(old) is int and old >= 0 for old in upcasters):
+        raise TypeError(f"{_place(kind)} needs `upcasters = {{1: from_1_to_2, ...}}`: functions by schema")
+    for old, step in upcasters.items():
+        if not callable(step):
+            raise TypeError(f"{_place(kind)}: the upcaster from schema {old} is {step!r}, and not a function")
+        if old >= schema:
+            raise TypeError(
+                f"{_place(kind)} has an upcaster from schema {old}, and its own schema is {schema}: an upcaster "
+                f"leads from an older schema to the next. Raise `schema`, or take the upcaster away"
+            )
+        if old + 1 < schema and old + 1 not in upcasters:
+            raise TypeError(
+                f"{_place(kind)} has an upcaster from schema {old} and none from {old + 1}, so nothing leads to "
+                f"its own schema {schema}. Add what is missing, or take away what lies below it"
+            )
+
+
+def _upcast(kind: type[Event], oldest: int, decode: Callable[[bytes], Event]) -> Callable[[bytes], Event]:
+    """Reads what was recorded in schema `oldest`: through each upcaster, and then as if it were recorded now."""
+    steps = [(schema, kind.upcasters[schema]) for schema in range(oldest, kind.schema)]
+
+    def read(payload: bytes) -> Event:
+        plain = _decode_plain(payload)
+        for schema, step in steps:
+            try:
+                plain = step(plain)
+            except Exception as error:
+                raise msgspec.ValidationError(
+                    f"the upcaster from schema {schema} raised {type(error).__name__}: {error}"
+                ) from error
+        try:
+            return decode(_canonical(plain))
+        except _REFUSED as error:
+            raise msgspec.ValidationError(
+                f"what the upcasters from schema {oldest} on make of it is no {kind.__name__}: {error}"
+            ) from error
+
+    return read

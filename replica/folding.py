@@ -1,9 +1,12 @@
 """Folding what is in the log into presents: as it arrives from peers, and when a stream is first read.
 
 Rule 1. Only streams that are loaded are folded; the others cost nothing until somebody asks.
-Rule 2. An event of a type that this code does not know is left out, and counted by the log.
-Rule 3. A poison event (folding it raises) stops its own stream, with an error that names it. The log, sync and
-        every other stream go on.
+Rule 2. An event of a type that this code does not know is left out, and so is a second history of one id (see
+        `replica.lineage`). What is left out is `unfolded`: it is kept, forwarded, and counted.
+Rule 3. A poison event (reading or folding it raises) stops its own stream, with an error that names it. The log,
+        sync and every other stream go on.
+Rule 4. Code that has learnt a type folds its streams again from the log. Nothing is added to an old fold: an add
+        that is learnt late could undo a remove that had seen it.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from typing import TYPE_CHECKING
 from merge.version import NOTHING, Dot, VersionVector
 from replica.commit import Commit, Recorded
 from replica.decider import FoldFailed, Happened
+from replica.introduction import OWN_TYPES
+from replica.status import Unfolded
 
 if TYPE_CHECKING:
     from replica.core import Core
@@ -51,7 +56,8 @@ def fold(core: Core, news: Contexts, only: str | None = None) -> None:
         try:
             state = core.aggregate_of(stream).observe_all(memory.presents[stream], all_happened)
         except FoldFailed as failed:
-            _poison(core, stream, failed.happened.dot, type(failed.happened.event).__name__, failed.why)
+            name = type(failed.happened.event).__name__
+            _poison(core, stream, f"folding {name} {failed.happened.dot}", failed.why)
         else:
             memory.presents = memory.presents.set(stream, state)
 
@@ -61,19 +67,39 @@ def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: Ve
     try:
         decoded = core.types.decode(event.type, event.schema, event.payload)
     except Exception as error:
-        _poison(core, event.stream, dot, event.type, error)
+        _poison(core, event.stream, f"reading {event.type} {dot} (schema {event.schema})", error)
         return None
     if decoded is None or type(decoded) not in core.aggregate_of(event.stream).events:
         return None
     return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)
 
 
-def _poison(core: Core, stream: str, dot: Dot, name: str, error: BaseException) -> None:
+def _poison(core: Core, stream: str, doing: str, error: BaseException) -> None:
     why = (
-        f"{stream} has no present: folding {name} {dot} raised {type(error).__name__}: {error}. "
-        "The log is whole, and every other stream goes on: mend the aggregate and open the replica again."
+        f"{stream} has no present: {doing} raised {type(error).__name__}: {error}. "
+        "The log is whole, and every other stream goes on: mend the code and open the replica again."
     )
     memory = core.draft.memory
     memory.poison = memory.poison.set(stream, why)
     if stream in memory.presents:
         memory.presents = memory.presents.delete(stream)
+
+
+def unfolded(core: Core) -> tuple[Unfolded, ...]:
+    """What of the log is in no present, of whatever stream, whether loaded or not.
+
+    Types are counted by the log, which does not count by stream: an event of a type that is known, in a stream
+    whose aggregate does not list it (or that no aggregate folds), is not in here.
+    """
+    memory = core.memory
+    unknown = [
+        Unfolded("unknown type", f"{name} {schema}", events)
+        for (name, schema), events in sorted(memory.types.items())
+        if (name, schema) not in core.types and name not in OWN_TYPES
+    ]
+    second = [
+        Unfolded("second history", str(core.label(replica)), lineage.unfolded)
+        for replica, lineage in sorted(memory.lineages.items())
+        if lineage.forked
+    ]
+    return (*unknown, *second)

@@ -22,6 +22,8 @@ class ReplicaIntroduced(Event, frozen=True):
 
 
 _KIND = ReplicaIntroduced.__name__
+OWN_TYPES = frozenset({_KIND, "ReplicaRetired", "OwnerChanged"})
+"""Names of the event types that are Anabranch's own: no aggregate may take them."""
 _decode = msgspec.msgpack.Decoder(ReplicaIntroduced).decode
 
 

@@ -62,6 +62,11 @@ class Lineage(NamedTuple):
             row, after = winner, winner.after
 
     @property
+    def unfolded(self) -> int:
+        """How many events are not in the folded history: each log holds those after its parting."""
+        return sum(row.head.seq - row.after for row in self.rows) - self.tip.head.seq
+
+    @property
     def tip(self) -> LogRow:
         """The log in which the folded history ends."""
         if not self.forked:

@@ -32,7 +32,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from replica.decider import Decider
 from replica.entry import Entry
-from replica.event import Event
+from replica.event import Event, readable
 from replica.log import Table
 
 TYPES = (str, int, float, bool, bytes)
@@ -105,7 +105,7 @@ class Projection:
     @classmethod
     def fingerprint(cls) -> str:
         """A name for what this code makes of a log."""
-        events = sorted((kind.__name__, kind.schema) for kind in cls.kinds())
+        events = sorted(one for kind in cls.kinds() for one in readable(kind))
         columns = [(name, kind.__name__) for name, kind in cls.columns.items()]
         plain = repr((cls.revision, columns, cls.indexes, sorted(cls.views.items()), events, cls.keys))
         return blake2b(plain.encode(), digest_size=16).hexdigest()

@@ -31,6 +31,7 @@ from replica.direct import reader_of, recalled
 from replica.due import OwnerChanged
 from replica.errors import Closed, ProjectionStopped, StoreError, WrongStore
 from replica.event import Command, Event
+from replica.folding import unfolded
 from replica.ingest import Ingested
 from replica.log import Contents, Identity, Transaction
 from replica.mark import OPENINGS, MarkFile, locked
@@ -157,9 +158,15 @@ class Replica:
         note = make_note(command_id, correlation, cause)
         return await self._pump.do(lambda: self._core.execute(stream, command, self._clock(), note, expect))
 
-    async def append(self, stream: str, *events: Event, correlation: str | None = None) -> Committed:
+    async def append(
+        self,
+        stream: str,
+        *events: Event,
+        correlation: str | None = None,
+        cause: tuple[int, int] | None = None,
+    ) -> Committed:
         """Record facts that were decided elsewhere (a sensor, an import), as one commit."""
-        note = make_note(None, correlation, None)
+        note = make_note(None, correlation, cause)
         return await self._pump.do(lambda: self._core.append(stream, events, self._clock(), note))
 
     async def present(self, stream: str, *, after: VersionVector | None = None) -> Any:
@@ -194,12 +201,6 @@ class Replica:
     def status(self) -> Status:
         """How the replica is, as one frozen value."""
         core, memory = self._core, self._core.memory
-        unknown = {
-            f"{name} {schema}": events
-            for (name, schema), events in memory.types.items()
-            if (name, schema) not in core.types and name != "ReplicaIntroduced"
-        }
-        forked = tuple(str(core.label(r)) for r, lineage in memory.lineages.items() if lineage.forked)
         return Status(
             store=core.store,
             replica=core.label(core.me),
@@ -208,9 +209,8 @@ class Replica:
             events=sum(memory.types.values()),
             replicas=len(memory.lineages),
             loaded=tuple(sorted(memory.presents)),
-            unknown=unknown,
+            unfolded=unfolded(core),
             poisoned=dict(memory.poison),
-            forked=forked,
             succeeds=core.label(core.identity.succeeds) if core.identity.succeeds else None,
             durability=self._durability,
             projections=tuple(rows.status(core)),

@@ -22,6 +22,7 @@ from replica import due
 from replica.decider import Decider
 from replica.draft import Draft
 from replica.entry import Entry
+from replica.event import readable
 from replica.log import Kept
 from replica.projection import BUILDING, EventRows, Projection, Standing, StreamRows
 from replica.status import ProjectionStatus
@@ -80,7 +81,7 @@ class Derived:
         if name in self.projections:
             return self.projections[name].fingerprint()
         aggregate = type(self._aggregates[name.removeprefix(PROMISES)])
-        return repr(sorted((kind.__name__, kind.schema) for kind in aggregate.events))
+        return repr(sorted(one for kind in aggregate.events for one in readable(kind)))
 
 
 # --- how they stand ---

@@ -169,6 +169,20 @@ def test_events_of_a_type_that_the_code_does_not_know_are_kept_and_forwarded():
     assert learned.digest(HOME) == alice.digest(HOME)
 
 
+def test_events_that_are_called_like_anabranchs_own_are_refused_when_the_replica_is_opened():
+    """They would not be told apart where they are counted."""
+
+    class ReplicaIntroduced(Event, frozen=True):
+        pass
+
+    class Greetings(ShoppingList):
+        stream = "greetings"
+        events = (ReplicaIntroduced,)
+
+    with pytest.raises(TypeError, match="ReplicaIntroduced are Anabranch's own; choose another name"):
+        direct("alice", aggregates=(Greetings,))
+
+
 def test_a_batch_with_a_flipped_byte_is_refused_whole():
     """Whatever byte of a slice's columns is changed, nothing of the batch is taken."""
     alice, bob = direct("alice"), direct("bob")

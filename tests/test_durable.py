@@ -23,6 +23,7 @@ from replica import (
     Refused,
     Replica,
     StoreError,
+    Unfolded,
     WrongFormat,
     WrongStore,
 )
@@ -358,7 +359,7 @@ async def test_a_copied_file_takes_a_new_id_before_it_writes(tmp_path, happens):
                 await alice.execute(HOME, AddItem("bread"))
                 await until(lambda: alice.version == copy.version)
                 assert alice.status().replica == old
-                assert alice.status().forked == copy.status().forked == ()
+                assert alice.status().unfolded == copy.status().unfolded == ()
                 assert await alice.digest(HOME) == await copy.digest(HOME)
 
 
@@ -397,8 +398,9 @@ async def test_where_the_mark_cannot_tell_the_first_meeting_does(tmp_path):
             await alice.execute(HOME, AddItem("right"))
             assert alice.status().replica == old, "nothing here can tell yet"
             async with linked(alice, bob):
-                await until(lambda: alice.status().forked and bob.status().forked)
-                assert alice.status().forked == bob.status().forked == ("alice",)
+                await until(lambda: alice.status().unfolded and bob.status().unfolded)
+                alarm = (Unfolded("second history", "alice", 1),)
+                assert alice.status().unfolded == bob.status().unfolded == alarm
                 assert alice.status().replica != old
                 await alice.execute(HOME, AddItem("again"))
                 await bob.execute(HOME, AddItem("also"))
@@ -583,7 +585,10 @@ async def test_events_of_unknown_types_are_counted(tmp_path):
             await alice.execute(HOME, AddItem("milk"))
             await alice.execute(HOME, Count(1))
             await until(lambda: alice.version == relay.version)
-        assert relay.status().unknown == {"ItemAdded 1": 1, "Counted 1": 1}
+        assert relay.status().unfolded == (
+            Unfolded("unknown type", "Counted 1", 1),
+            Unfolded("unknown type", "ItemAdded 1", 1),
+        )
     async with opened(tmp_path / "r.db", "relay") as learned:
         assert set((await learned.present(HOME)).items) == {"milk"}
-        assert learned.status().unknown == {}
+        assert learned.status().unfolded == ()

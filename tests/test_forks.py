@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 
 from replica.arrange import Gap
 from replica.errors import Refused
+from replica.folding import unfolded
 from sync.direct import DirectNode
 from tests.network import NOW, Network
 from tests.shop import HOME, AddItem, AddTwice, RemoveItem, direct
@@ -73,6 +74,9 @@ class Family:
         for replica in replicas:
             assert replica.heads == first.heads
             assert replica.digest(HOME) == first.digest(HOME)
+            memory = replica.core.memory
+            left_out = sum(memory.types.values()) - sum(memory.version.seqs.values())
+            assert sum(each.events for each in unfolded(replica.core)) == left_out
             opened = direct("again", log=copy.deepcopy(replica.log))
             assert opened.digest(HOME) == replica.digest(HOME)
             assert opened.core.memory.version == replica.core.memory.version == first.core.memory.version
