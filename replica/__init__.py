@@ -22,8 +22,10 @@ from replica.errors import (
     WrongStore,
 )
 from replica.event import Command, Event
+from replica.feed import Feed
 from replica.ordered import Moment, Ordered
 from replica.projection import EventRows, StreamRows
+from replica.reaction import Reaction, reaction
 from replica.replica import Change, Replica
 from replica.status import Status, Unfolded
 
@@ -40,6 +42,7 @@ __all__ = [
     "Entry",
     "Event",
     "EventRows",
+    "Feed",
     "FileInUse",
     "Given",
     "Happened",
@@ -51,6 +54,7 @@ __all__ = [
     "OwnerChanged",
     "PoisonEvent",
     "ProjectionStopped",
+    "Reaction",
     "Refused",
     "Replica",
     "Status",
@@ -60,4 +64,5 @@ __all__ = [
     "UnknownStream",
     "WrongFormat",
     "WrongStore",
+    "reaction",
 ]

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from merge.version import VersionVector
 from replica.commit import Commit
 from replica.core import Core
-from replica.derive import needs, present_of, readable
+from replica.derive import needs, present_of
+from replica.entry import entries
 from replica.lineage import Segment
 from replica.log import LogRow
 from replica.missing import Missing
@@ -81,7 +82,7 @@ class Build:
         table = [self.name + BUILDING]
         projection = self._by_event
         for commit, context in portion.commits:
-            for entry in readable(core, commit, context):
+            for entry in entries(core, commit, context):
                 assert isinstance(projection, EventRows)
                 put_event(core, projection, entry, table)
         for stream in portion.streams:

@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from merge.version import VersionVector
 from replica import due
-from replica.commit import Commit
 from replica.decider import Decider
-from replica.entry import Entry, entries
+from replica.entry import entries
 from replica.owed import carried_out, own, put_due
 from replica.rows import KIND, build, put_event, put_stream, tables_of
 
@@ -50,7 +48,7 @@ def derive(core: Core) -> None:
                 build(core, name)
     if derived.by_event:
         for commit, context in draft.news:
-            for entry in readable(core, commit, context):
+            for entry in entries(core, commit, context):
                 for by_event in derived.by_event:
                     put_event(core, by_event, entry, tables_of(draft, by_event))
     for stream in draft.changed if derived.categories else ():
@@ -71,15 +69,3 @@ def present_of(core: Core, stream: str) -> Decider | None:
     if state is None:
         return None
     return core.aggregate_of(stream).present_of(state, stream, core.labelled(memory.stands[stream]))
-
-
-def readable(core: Core, commit: Commit, context: VersionVector) -> list[Entry]:
-    """The events of a commit that this code can read; one that it cannot has poisoned its stream."""
-    found: list[Entry] = []
-    for index, event in enumerate(commit.events):
-        one = commit._replace(first=commit.first + index, events=(event,))
-        try:
-            found += entries(core, one, context)
-        except Exception:
-            continue
-    return found

@@ -1,20 +1,21 @@
 """Entries: events as the log tells of them to those who do not fold them (projections, watchers, reactions, feeds).
 
-Rule. An entry says what the log says, and nothing that depends on who reads it or when. Events of types that this
-code does not know, and Anabranch's own (streams `replica/...`), are not told.
+Rule. An entry says what the log says, and nothing that depends on who reads it or when. Not told are events of
+types that this code does not know, Anabranch's own, and those that it cannot read (they have poisoned their
+stream, which status shows).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from merge.stamp import Stamp
 from merge.version import Dot, VersionVector
 from replica.commit import Commit, Note
 from replica.event import Event
-from replica.introduction import CATEGORY
+from replica.introduction import CATEGORY, OWN_TYPES
 
 if TYPE_CHECKING:
     from replica.core import Core
@@ -29,7 +30,7 @@ class Entry(NamedTuple):
     stamp: Stamp
     context: VersionVector
     """What its author had observed when it was decided, without the earlier events of the same commit."""
-    event: Event
+    event: Any
     note: Note | None = None
 
     @property
@@ -52,12 +53,49 @@ class Entry(NamedTuple):
         return Dot(*self.note.cause) if self.note and self.note.cause else None
 
 
-def entries(core: Core, commit: Commit, context: VersionVector) -> Iterator[Entry]:
-    """The events of a commit that this code knows. Raises what decoding a poison event raises."""
+class Selection(NamedTuple):
+    """Which entries somebody wants: of these streams or categories, and of these types. Empty is all."""
+
+    streams: frozenset[str] = frozenset()
+    categories: frozenset[str] = frozenset()
+    types: frozenset[type[Event]] = frozenset()
+
+    @classmethod
+    def of(
+        cls, core: Core, streams: Iterable[str], categories: Iterable[str], types: Iterable[type[Event]]
+    ) -> Selection:
+        """A selection that makes sense here; ValueError where it names what this replica does not know."""
+        made = cls(frozenset(streams), frozenset(categories), frozenset(types))
+        for category in (*(stream.split("/", 1)[0] for stream in made.streams), *made.categories):
+            if category not in core.aggregates:
+                known = ", ".join(sorted(core.aggregates)) or "none"
+                raise ValueError(f"no aggregate here folds {category!r} (there are: {known}): nothing would come")
+        for kind in made.types:
+            if not any(kind in aggregate.events for aggregate in core.aggregates.values()):
+                raise ValueError(f"no aggregate here lists {kind.__name__} in its `events`: nothing would come")
+        return made
+
+    def picks_stream(self, stream: str) -> bool:
+        if not self.streams and not self.categories:
+            return True
+        return stream in self.streams or stream.split("/", 1)[0] in self.categories
+
+    def picks(self, event: Event) -> bool:
+        return not self.types or type(event) in self.types
+
+
+ALL = Selection()
+
+
+def entries(core: Core, commit: Commit, context: VersionVector, selection: Selection = ALL) -> Iterator[Entry]:
+    """The events of a commit that are told, and wanted."""
     for seq, event in enumerate(commit.events, commit.first):
-        if event.stream.startswith(f"{CATEGORY}/"):
+        if event.stream.startswith(f"{CATEGORY}/") or not selection.picks_stream(event.stream):
             continue
-        decoded = core.types.decode(event.type, event.schema, event.payload)
-        if decoded is not None:
+        try:
+            decoded = core.types.decode(event.type, event.schema, event.payload)
+        except Exception:
+            continue
+        if decoded is not None and type(decoded).__name__ not in OWN_TYPES and selection.picks(decoded):
             dot = Dot(core.label(commit.replica), seq)
             yield Entry(event.stream, dot, commit.stamp, context, decoded, commit.note)

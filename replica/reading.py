@@ -13,6 +13,7 @@ the head of a boundary is a digest of all that comes before it in the block.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from heapq import merge
 from typing import NamedTuple
 
 from immutables import Map
@@ -209,6 +210,49 @@ class Reader:
             found.append((commit, context))
             context = context.advance(commit.replica, commit.last)
         return found, opened.piece.last
+
+    def beyond(
+        self, position: VersionVector, upto: VersionVector, events: int, only: int | None = None
+    ) -> list[tuple[Commit, VersionVector]]:
+        """Folded commits that are in `upto` and not in `position`, about so many events of them, with contexts.
+
+        In the order of their stamps, so that causes come first. A block a log, and those that are gone through.
+        """
+        logs = [
+            self._beyond(lineage, position, upto)
+            for replica, lineage in self.lineages.items()
+            if only is None or only == replica
+        ]
+        found, size = [], 0
+        for commit, context in merge(*logs, key=lambda item: item[0].stamp):
+            found.append((commit, context))
+            size += len(commit.events)
+            if size >= events:
+                break
+        return found
+
+    def commit(self, replica: int, seq: int) -> tuple[Commit, VersionVector] | None:
+        """The folded commit with event `seq` of a replica, and its context; None where there is none."""
+        lineage = self.lineages.get(replica, Lineage(()))
+        rows = {row.number: row for row in lineage.rows}
+        for segment in lineage.folded if lineage.rows else ():
+            if segment.after < seq <= segment.upto:
+                commits, _ = self.commits(rows[segment.number], seq)
+                return next((item for item in commits if item[0].first <= seq <= item[0].last), None)
+        return None
+
+    def _beyond(
+        self, lineage: Lineage, position: VersionVector, upto: VersionVector
+    ) -> Iterator[tuple[Commit, VersionVector]]:
+        """The same of one log."""
+        rows = {row.number: row for row in lineage.rows}
+        replica = lineage.rows[0].replica
+        for segment in lineage.folded:
+            seq, last = max(segment.after, position[replica]), min(segment.upto, upto[replica])
+            while seq < last:
+                commits, seq_after = self.commits(rows[segment.number], seq + 1)
+                yield from (item for item in commits if seq < item[0].last <= last)
+                seq = seq_after
 
     def stream(self, stream: str) -> list[tuple[Commit, VersionVector]]:
         """The commits that hold events of a stream, with their contexts, in the order of their stamps."""

@@ -11,8 +11,8 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
@@ -29,18 +29,24 @@ from replica.decider import Decider
 from replica.digest import digest
 from replica.direct import reader_of, recalled
 from replica.due import OwnerChanged
+from replica.entry import Entry, Selection, entries
 from replica.errors import Closed, ProjectionStopped, StoreError, WrongStore
 from replica.event import Command, Event
+from replica.feed import Feed, runners
 from replica.folding import unfolded
+from replica.follow import Follower
 from replica.ingest import Ingested
 from replica.log import Contents, Identity, Transaction
 from replica.mark import OPENINGS, MarkFile, locked
+from replica.outbox import Outbox
 from replica.projection import Projection
 from replica.pump import Pump
+from replica.reaction import Reaction
 from replica.rows import build
 from replica.sqlite import SqliteThread
 from replica.status import Status
-from replica.steward import Steward, working
+from replica.steward import Steward
+from replica.workers import working
 
 T = TypeVar("T")
 MEMORY = ":memory:"
@@ -63,12 +69,21 @@ class Replica:
     """One replica of a store. Open it with `async with Replica.open(...)`."""
 
     def __init__(
-        self, core: Core, backend: Backend, mark: MarkFile | None, clock: Callable[[], int], durability: str
-    ):
+        self,
+        core: Core,
+        backend: Backend,
+        mark: MarkFile | None,
+        clock: Callable[[], int],
+        durability: str,
+        reactions: Sequence[Reaction],
+        feeds: Sequence[Feed],
+    ) -> None:
         self._core, self._backend, self._clock, self._durability = core, backend, clock, durability
         self._pump = Pump(
             core, backend, core.identity.name, lambda identity: mark.write(identity) if mark else None
         )
+        self._outbox = Outbox(core, self._pump, backend, reactions)
+        self._feeds = runners(core, self._pump, backend, feeds)
 
     @classmethod
     @asynccontextmanager
@@ -80,6 +95,8 @@ class Replica:
         name: str,
         aggregates: Iterable[type[Decider]],
         projections: Iterable[type[Projection]] = (),
+        reactions: Sequence[Reaction] = (),
+        feeds: Sequence[Feed] = (),
         durability: str = "full",
         clock: Callable[[], int] = wall_clock,
         random: Random | None = None,
@@ -118,14 +135,17 @@ class Replica:
             identity = identity._replace(clean=durability == "full")
             kept = await backend.run(recalled)
             core = Core(store, aggregates, contents, identity, random, projections=projections, kept=kept)
-            replica = cls(core, backend, mark, clock, durability)
+            replica = cls(core, backend, mark, clock, durability, reactions, feeds)
             if mark is not None:
                 await replica._save(identity)
                 mark.write(identity)
             try:
                 async with replica._pump.running():
                     await replica._pump.do(core.begin)
-                    async with working(Steward(core, replica._pump, backend, clock)):
+                    await replica._outbox.recall(replica)
+                    steward = Steward(core, replica._pump, backend, clock)
+                    workers = steward.run, replica._outbox.run, *(feed.run for feed in replica._feeds)
+                    async with working(replica.name, *workers):
                         yield replica
             finally:
                 if mark is not None and replica._pump.failure is None:
@@ -215,6 +235,8 @@ class Replica:
             durability=self._durability,
             projections=tuple(rows.status(core)),
             due=tuple(owed.status(core)),
+            reactions=tuple(self._outbox.status()),
+            feeds=tuple(feed.status() for feed in self._feeds),
         )
 
     # --- the read side, and what is due ---
@@ -264,6 +286,14 @@ class Replica:
         """Try a command again that is due and was parked."""
         await self._pump.do(lambda: owed.unpark(self._core, command_id))
 
+    async def retry(self, reaction: str, dot: str) -> None:
+        """Try a reaction again that was parked: by its name and the event, as in `retry("mail", "alice:7")`."""
+        await self._outbox.retry(reaction, dot)
+
+    async def drop(self, reaction: str, dot: str) -> None:
+        """Let a reaction be that was parked. The event stays, its side effect never comes."""
+        await self._outbox.drop(reaction, dot)
+
     async def drop_due(self, command_id: str) -> None:
         """Do not carry out a command that is due and was parked. It is left as done for as long as it is due."""
         await self._pump.do(lambda: owed.drop(self._core, command_id))
@@ -282,7 +312,34 @@ class Replica:
         if not version <= self.version:
             raise Closed(f"{self.name} was closed before it had observed {version}") from self._pump.failure
 
-    async def watch(self, *streams: str) -> AsyncIterator[Change]:
+    def watch(
+        self,
+        *streams: str,
+        categories: Iterable[str] = (),
+        types: Iterable[type[Event]] = (),
+        after: VersionVector | None = None,
+    ) -> AsyncGenerator[Entry, None]:
+        """Events as they become durable: of some streams, categories or types, or all of them; causes come first.
+
+        From now on, or all that lie beyond the version `after`: first those in the log, then the live ones, without
+        a gap and each once. A slow reader piles nothing up: what it has not taken is read from the log.
+
+        It ends when the replica is closed; Closed is raised where that failed.
+        """
+        selection = Selection.of(self._core, streams, categories, types)
+        position = self._core.memory.version if after is None else after
+        return self._watch(Follower(self._core, self._pump, self._backend, position), selection)
+
+    async def _watch(self, follower: Follower, selection: Selection) -> AsyncGenerator[Entry, None]:
+        async with aclosing(follower.batches()) as batches:
+            async for commits, _ in batches:
+                for commit, context in commits:
+                    for entry in entries(self._core, commit, context, selection):
+                        yield entry
+        if self._pump.failure is not None:
+            raise Closed(self._pump.why_failed) from self._pump.failure
+
+    async def changes(self, *streams: str) -> AsyncIterator[Change]:
         """Changes as they become durable, of some streams or of all.
 
         What happens while the caller is busy is handed over as one Change: nothing is missed, and nothing piles

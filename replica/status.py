@@ -46,6 +46,46 @@ class DueStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AsideStatus:
+    """An event whose reaction has failed."""
+
+    dot: Dot
+    stream: str
+    type: str
+    failures: int
+    error: str
+    parked: bool
+    """It is not tried any more, until `retry` or `drop`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionStatus:
+    """How one reaction stands."""
+
+    name: str
+    listed: bool
+    """This code has it; another one did that left what is set aside."""
+    behind: int
+    """Own events that it has still to look at."""
+    aside: tuple[AsideStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """How one feed stands."""
+
+    name: str
+    behind: int
+    """Events that it has still to look at."""
+    failures: int
+    """How often the delivery failed that is tried now."""
+    dot: Dot | None
+    """The first event of that delivery,"""
+    error: str | None
+    """and why it failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unfolded:
     """Events that are kept and forwarded, and are in no present.
 
@@ -81,3 +121,5 @@ class Status:
     durability: str
     projections: tuple[ProjectionStatus, ...]
     due: tuple[DueStatus, ...]
+    reactions: tuple[ReactionStatus, ...]
+    feeds: tuple[FeedStatus, ...]

@@ -7,35 +7,17 @@ this replica is, when their time has come, all that are ready in one transaction
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from replica.backend import Backend
 from replica.build import Build, unbuilt
 from replica.core import Core, Settled
 from replica.direct import reader_of
-from replica.errors import Closed
 from replica.owed import carry_out, ready, unpark, unsaid
 from replica.pump import Pump
 
-log = logging.getLogger("anabranch.replica")
-
 AT_ONCE = 256
 """Commands that are carried out together."""
-AFTER_FAILURE = 1.0
-"""Seconds to wait where the file could not be written, which is what can fail here."""
-
-
-@asynccontextmanager
-async def working(steward: Steward) -> AsyncIterator[None]:
-    """Let the steward work for as long as this lasts."""
-    task = asyncio.create_task(steward.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 class Steward:
@@ -53,13 +35,7 @@ class Steward:
         with self._pump.hearing(self._hear, self._wake):
             while not self._pump.closed:
                 self._wake.clear()
-                try:
-                    pause = await self._work()
-                except Closed:
-                    return
-                except Exception:
-                    log.exception("%s: what is due or to be built has to wait", self._core.identity.name)
-                    pause = AFTER_FAILURE
+                pause = await self._work()
                 try:
                     async with asyncio.timeout(pause):
                         await self._wake.wait()

@@ -203,7 +203,7 @@ async def test_nobody_waits_for_ever_on_a_replica_that_closes(tmp_path):
         await alice.execute(HOME, AddItem("milk"))
         beyond = alice.version.advance(alice.status().replica, 99)
         waiting = asyncio.create_task(alice.wait_for(beyond))
-        watching = asyncio.create_task(anext(alice.watch()))
+        watching = asyncio.create_task(anext(alice.changes()))
         await asyncio.sleep(0)
     with pytest.raises(Closed, match="before it had observed"):
         await waiting
@@ -519,7 +519,7 @@ async def test_watch_tells_every_change_and_piles_up_nothing(tmp_path):
         heard = []
 
         async def watch():
-            async for change in alice.watch("list/home"):
+            async for change in alice.changes("list/home"):
                 heard.append(change)
                 await asyncio.sleep(0.05)
 

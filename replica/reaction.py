@@ -1,0 +1,100 @@
+"""Reactions: side effects that facts cause in the world.
+
+    @reaction(OrderCompleted)
+    async def mail(entry, replica):
+        await post(to=entry.event.customer, key=str(entry.dot))
+
+Rule 1. A reaction is to a fact, and runs where the fact was recorded, after it is durable: never when a stream
+        is read again, never at another replica, never while travelling in time.
+Rule 2. The outbox is the log itself, with a cursor that is kept beside it: up to there every fact of this
+        replica has been reacted to, or set aside. So recording a fact costs nothing more, and no crash loses a
+        reaction.
+Rule 3. At least once, in the order of the log, one after the other: a crash between the effect and the cursor
+        has it run again. The dot of the event is the key by which the receiver knows it.
+Rule 4. One that fails is set aside, so that the next can go on, and tried again, later each time; after `tries`
+        failures it is parked, until a person has it retried or drops it.
+Rule 5. A reaction that is new begins with the next fact: what happened before it existed is not reacted to. One
+        that was known before goes on from its cursor. A replica that goes on under a new id (a copied file)
+        begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from replica.entry import Entry
+from replica.event import Event
+
+if TYPE_CHECKING:
+    from replica.replica import Replica
+
+React = Callable[[Entry, "Replica"], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What to do about events of some types. Made by `reaction`."""
+
+    name: str
+    types: frozenset[type[Event]]
+    call: React
+    tries: int
+    first: float
+    """Seconds before it is tried again for the first time, about; twice that the next time."""
+    longest: float
+    """Seconds between two tries, at most."""
+
+
+def reaction(
+    *types: type[Event], name: str | None = None, tries: int = 8, first: float = 0.5, longest: float = 300.0
+) -> Callable[[React], Reaction]:
+    """Make a reaction of an async function of an `Entry` and the replica.
+
+    `name` is what its cursor is kept under; the function's name unless said.
+    """
+    if not types or tries < 1:
+        raise TypeError("a reaction is to at least one type of event, and is tried at least once")
+
+    def make(call: React) -> Reaction:
+        named = name or getattr(call, "__name__", "")
+        if not named or "\n" in named:
+            raise TypeError(f"a reaction needs a name, and {named!r} is none")
+        return Reaction(named, frozenset(types), call, tries, first, longest)
+
+    return make
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """How far a reaction has come in the log of `replica`."""
+
+    replica: int
+    upto: int
+
+
+class Aside(msgspec.Struct, frozen=True):
+    """An event whose reaction has failed."""
+
+    reaction: str
+    replica: int
+    seq: int
+    stream: str
+    type: str
+    failures: int
+    error: str
+    parked: bool = False
+
+    @property
+    def key(self) -> str:
+        return aside_key(self.reaction, self.replica, self.seq)
+
+
+CURSOR, ASIDE = "reaction", "aside"
+"""The kinds under which cursors, and what is set aside, are kept beside the log."""
+
+
+def aside_key(reaction: str, replica: int, seq: int) -> str:
+    return f"{reaction}\n{replica:016x}:{seq:016x}"
