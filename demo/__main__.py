@@ -1,4 +1,4 @@
-"""`python -m demo partition`: replicas part, write on, and meet again."""
+"""`python -m demo partition` and `python -m demo orders`: what Anabranch does, with real processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import asdict
 import msgspec
 from rich.console import Console
 
-from demo.partition import NAMES, partition
+from demo.orders import Outcome, orders
+from demo.partition import NAMES, Verdict, partition
 from demo.process import WorkerFailed
 from demo.telling import Teller
 
@@ -18,17 +19,23 @@ from demo.telling import Teller
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description="Anabranch, shown on this machine.")
     stories = parser.add_subparsers(dest="story", required=True)
-    story = stories.add_parser("partition", help="replicas part, write on, and meet again")
-    story.add_argument(
+    parting = stories.add_parser("partition", help="replicas part, write on, and meet again")
+    parting.add_argument(
         "--replicas", type=int, default=3, metavar="N", choices=range(2, len(NAMES) + 1),
         help=f"how many processes (2 to {len(NAMES)}; 3 unless said)",
     )  # fmt: skip
-    story.add_argument("--seed", type=int, help="the same ids, times and presents in every run")
-    story.add_argument("--json", action="store_true", help="say nothing but one JSON object at the end")
+    parting.add_argument("--seed", type=int, help="the same ids, times and presents in every run")
+    selling = stories.add_parser("orders", help="a shop at three places: a crash, an oversell, and its repair")
+    for story in (parting, selling):
+        story.add_argument("--json", action="store_true", help="say nothing but one JSON object at the end")
     arguments = parser.parse_args()
     teller = Teller(None if arguments.json else Console())
     try:
-        verdict = asyncio.run(partition(arguments.replicas, arguments.seed, teller))
+        verdict: Verdict | Outcome
+        if arguments.story == "orders":
+            verdict = asyncio.run(orders(teller))
+        else:
+            verdict = asyncio.run(partition(arguments.replicas, arguments.seed, teller))
     except WorkerFailed as failure:
         print(f"The story broke off: {failure}", file=sys.stderr)
         return 1

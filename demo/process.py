@@ -33,6 +33,7 @@ class Process:
     ) -> None:
         self.name, self.path, self.seed, self.module, self.hear = name, path, seed, module, hear
         self.port = 0
+        self.started = False
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
 
@@ -48,6 +49,7 @@ class Process:
         """Start it, and wait until it listens; on the port that it had before, if it had one."""
         options = [] if self.seed is None else ["--seed", str(self.seed)]
         ready = self._expect(0)
+        self.started = True
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", self.module, str(self.path), self.name, "--port", str(self.port), *options,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,

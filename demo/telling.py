@@ -14,6 +14,7 @@ SAID = {
     "AddMoney": "{amount:+d} to the purse",
     "WriteNote": 'writes "{text}"',
 }
+STYLES = {"COMMAND": "bold", "EVENT": "green", "SIDE EFFECT": "yellow", "REPLAY": "dim"}
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 
 
@@ -39,6 +40,23 @@ class Teller:
 
     def wrote(self, name: str, dot: str, command: str, fields: dict[str, Any]) -> None:
         self.line(Text.assemble("  ", self._name(name), f" {SAID[command].format(**fields):<32}", (dot, "dim")))
+
+    def happened(self, name: str, what: str, text: str) -> None:
+        """Something that a place tells of its log."""
+        self.line(Text.assemble("  ", self._name(name), (f" {what:<12}", STYLES[what]), text))
+
+    def outcome(self, outcome: dict[str, Any]) -> None:
+        """What a client that awaits its order is told."""
+        reason = f": {outcome['reason']}" if outcome["reason"] else ""
+        told = f"order {outcome['id']} {outcome['outcome']}{reason}"
+        self.line(Text.assemble("  ", f"{'client':<6}", (f" {'OUTCOME':<12}", "bold"), told))
+
+    def orders(self, orders: list[dict[str, Any]]) -> None:
+        """What has become of all orders."""
+        self.line()
+        self.line("What every replica says of the orders:")
+        for order in orders:
+            self.line(f"  {order['id']}  {order['outcome']:<10} {order['reason'] or ''}".rstrip())
 
     def views(self, heading: str, views: list[dict[str, Any]]) -> None:
         """Each replica's version and present."""
@@ -69,8 +87,12 @@ class Teller:
         self.line("DIVERGED", style="bold red")
         first = views[0]
         for view in views[1:]:
-            mine = {**first["present"], "version": first["version"]}
-            theirs = {**view["present"], "version": view["version"]}
+            mine, theirs = _held(first), _held(view)
             for field, value in mine.items():
                 if theirs[field] != value:
                     self.line(f"  {field}: {first['name']} has {value!r}, {view['name']} {theirs[field]!r}")
+
+
+def _held(view: dict[str, Any]) -> dict[str, Any]:
+    """What a replica says that it holds, by field."""
+    return {**view.get("present", {"orders": view.get("orders")}), "version": view["version"]}

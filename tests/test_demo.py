@@ -15,8 +15,8 @@ from demo.telling import Teller
 ROOT = Path(__file__).parent.parent
 
 
-def demo(*options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "demo", "partition", *options]
+def demo(*options: str, story: str = "partition") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "demo", story, *options]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
@@ -66,3 +66,35 @@ def test_an_unknown_number_of_replicas_is_refused_in_words():
     done = demo("--replicas", "1")
     assert done.returncode == 2
     assert "invalid choice" in done.stderr
+
+
+def test_the_orders_end_with_one_lamp_sold_once():
+    """One completed and one failed order for the last piece, alike everywhere; each side effect told once."""
+    done = demo("--json", story="orders")
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(done.stdout)
+    assert verdict["converged"] is True
+    orders = {order["id"]: (order["outcome"], order["reason"]) for order in verdict["orders"]}
+    assert [orders[order] for order in verdict["last_piece"]] == [
+        ("completed", None), ("failed", "the last lamp had gone to order o4 before"),
+    ]  # fmt: skip
+    assert [outcome for outcome, _ in orders.values()].count("completed") == 3
+    assert all(replica["orders"] == verdict["orders"] for replica in verdict["replicas"])
+    assert len({replica["digest"] for replica in verdict["replicas"]}) == 1
+    assert set(verdict["side_effects"].values()) == {1}
+
+
+def test_the_order_story_tells_commands_events_side_effects_and_replays():
+    """The crash is told by REPLAY lines, without a side effect in between; an effect comes after its event."""
+    done = demo(story="orders")
+    assert done.returncode == 0, done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert "CONVERGED" in lines[-1]
+    told = [tuple(line.split(None, 2)[:2]) for line in lines if line.startswith("carol")]
+    replays = [index for index, (_, what) in enumerate(told) if what == "REPLAY"]
+    assert len(replays) == 3
+    assert replays == list(range(replays[0], replays[0] + 3))
+    failed = [index for index, line in enumerate(lines) if "OrderFailed in order/o5" in line]
+    mailed = [index for index, line in enumerate(lines) if "SIDE EFFECT" in line and "o5 failed" in line]
+    assert len(failed) == len(mailed) == 1
+    assert failed < mailed
