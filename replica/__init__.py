@@ -28,6 +28,7 @@ from replica.projection import EventRows, StreamRows
 from replica.reaction import Reaction, reaction
 from replica.replica import Change, Replica
 from replica.status import Status, Unfolded
+from replica.verify import Verified
 
 __all__ = [
     "Addressed",
@@ -62,6 +63,7 @@ __all__ = [
     "StreamRows",
     "Unfolded",
     "UnknownStream",
+    "Verified",
     "WrongFormat",
     "WrongStore",
     "reaction",

@@ -14,11 +14,14 @@ from typing import Any, Self
 
 from merge.effect import NO_EFFECT, Effect
 from merge.kernel import Happening
+from merge.lattice import Lattice
 from merge.product import Product
+from merge.stamp import Stamp
 from merge.tree import EMPTY, Tree
 from merge.version import VersionVector
 from replica.decider import Decider, Happened
 from replica.digest import canonical
+from replica.frozen import freeze_tree, thaw_tree
 
 
 class Aggregate(Decider, Product, base=True):
@@ -50,9 +53,24 @@ class Aggregate(Decider, Product, base=True):
             return fold
         return fold.happen(Happening(happened.dot, happened.stamp, happened.context, effect))
 
+    @classmethod
+    def shape(cls) -> Any:
+        return [(name, _kind(field)) for name, field in sorted(cls.fields.items())]
+
+    def freeze(self, fold: Tree) -> bytes:
+        return freeze_tree(fold)
+
+    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Tree:
+        return thaw_tree(data)
+
     def canonical(self, state: Tree) -> Any:
         """The state as plain values in one order, for digests."""
         return canonical(state)
 
     def __str__(self) -> str:
         return f"{self.address or type(self).__name__} {self.value}"
+
+
+def _kind(field: Lattice) -> Any:
+    """What kind of lattice a field is, and of what."""
+    return type(field).__name__, [_kind(one) for _, one in sorted(vars(field).items()) if isinstance(one, Lattice)]

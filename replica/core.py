@@ -30,19 +30,22 @@ from replica.draft import RECENT, Draft, Memory
 from replica.due import OwnerChanged
 from replica.errors import InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
-from replica.folding import Contexts, fold_afresh
+from replica.folding import fold_afresh
 from replica.ingest import Ingested, ingest
 from replica.introduction import CATEGORY, OWN_TYPES, ReplicaIntroduced, introduction
 from replica.layout import join
 from replica.lineage import Lineage
-from replica.log import BlockStart, Contents, Done, Identity, Kept, LogRow, Transaction
+from replica.log import BlockStart, Contents, Done, Identity, Kept, LogRow, Span, Transaction
 from replica.missing import Missing
 from replica.owed import recall
 from replica.projection import Projection
 from replica.reading import Boundary, End
 from replica.rows import Derived, begin, stop_table
+from replica.snapshot import EVERY, Folded, Loaded, superfluous, take
+from replica.snapshot import KIND as SNAPSHOT
 
 NONE: Map[Any, Any] = Map()
+NEVER = Folded(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Core:
     """One replica, as a plain state machine."""
 
     keep = PRESENTS
+    every = EVERY
 
     def __init__(
         self,
@@ -115,6 +119,12 @@ class Core:
         )
         self.me = identity.replica
         """The bits of the own id. Inside the core ids are plain integers; labels are for people."""
+        self.folded: dict[str, Folded] = {}
+        """Of the streams that are loaded; a draft that is dropped leaves it a little ahead, which harms nothing."""
+        self.ripe: dict[str, None] = {}
+        """Streams of which a snapshot should be taken."""
+        self.unfrozen: set[str] = set()
+        """Categories of which none can be taken."""
         self._used: dict[str, None] = {}
         """Streams in the order in which they were used last."""
         self._labels: dict[int, ReplicaId] = {}
@@ -288,6 +298,7 @@ class Core:
             memory.presents = memory.presents.set(stream, folds[stream][1])
             memory.stands = memory.stands.set(stream, memory.stands[stream].advance(me, seq))
             draft.changed[stream] = None
+            self.count(stream, 1)
         if note is not None and note.command is not None:
             done = Done(note.command, first, last, stamp)
             draft.done.append(done)
@@ -402,11 +413,11 @@ class Core:
 
     # --- what was missing ---
 
-    def supply_presents(self, streams: Mapping[str, Contexts]) -> None:
-        """Fold streams from the log: of each all commits that hold its events, by stamp."""
+    def supply_presents(self, streams: Mapping[str, Loaded]) -> None:
+        """Fold streams from the log: of each the commits that hold its events, by stamp, from a snapshot on."""
         assert self._draft is None, "a stream is loaded between drafts"
-        for stream, commits in streams.items():
-            fold_afresh(self, stream, commits)
+        for stream, loaded in streams.items():
+            fold_afresh(self, stream, loaded)
 
     def supply_command(self, command: str, done: Done | None) -> None:
         self._remember_command(command, done)
@@ -420,6 +431,34 @@ class Core:
         self.sought = frozenset(sought) - {boundary.named(replica) for replica, boundary in found}
         self.draft.remember(found)
 
+    # --- snapshots ---
+
+    def count(self, stream: str, events: int) -> None:
+        """So many more events of a stream were folded."""
+        folded = self.folded.get(stream, NEVER)
+        self.folded[stream] = folded = Folded(folded.events + events, folded.held)
+        if folded.events - folded.held >= self.every and stream.split("/", 1)[0] not in self.unfrozen:
+            self.ripe[stream] = None
+
+    def snapshot(self, stream: str, held: Sequence[Kept]) -> None:
+        """Take a snapshot of a stream as it is in the draft; `held` are those that stand beside the log."""
+        self.ripe.pop(stream, None)
+        memory = self.now
+        state, stamp, folded = memory.presents.get(stream), memory.stamp, self.folded.get(stream, NEVER)
+        if state is None or stamp is None or folded.events <= folded.held:
+            return
+        aggregate = self.aggregate_of(stream)
+        kept = take(aggregate, stream, state, memory.stands[stream], folded.events, memory.version, stamp)
+        if kept is None:
+            self.unfrozen.add(aggregate.stream)
+            return
+        for gone in superfluous(held, folded.events):
+            self.draft.let_go(Span.one(*gone[:2]))
+        self.draft.keep(*kept)
+        self.folded[stream] = Folded(folded.events, folded.events)
+        memory = self.draft.memory
+        memory.presents = memory.presents.set(stream, aggregate.trim(state))
+
     # --- lineages and identity ---
 
     def take_number(self) -> int:
@@ -432,6 +471,8 @@ class Core:
         """A second history turned up: what was folded is folded again from the log, when asked for."""
         draft = self.draft
         draft.refolded = True
+        draft.let_go(Span(SNAPSHOT))
+        self.ripe.clear()
         draft.changed.update((stream, None) for stream in draft.memory.presents)
         draft.touched.clear()
         version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}

@@ -16,12 +16,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, Dot, ReplicaId, VersionVector
-from replica.event import Command, Event
+from replica.event import Command, Event, readable
+from replica.fingerprint import code_of, fingerprint
 
 if TYPE_CHECKING:
     from replica.due import Due
@@ -91,6 +93,9 @@ class Decider(ABC):
     stream: ClassVar[str]
     events: ClassVar[tuple[type[Event], ...]]
 
+    fold_version: ClassVar[int] = 1
+    """Raise it when a fold comes to something else, and neither its own code nor its event types say so."""
+
     state: Any
     """The state of the fold, in a present."""
     address: str = ""
@@ -141,6 +146,47 @@ class Decider(ABC):
     def present_of(self, fold: Any, address: str, version: VersionVector) -> Self:
         """A present to read: this aggregate over a fold."""
 
+    @classmethod
+    def fingerprint(cls) -> str:
+        """A name for what this code makes of events: the code of its fold, and what it can read."""
+        return _fingerprint(cls)
+
+    @classmethod
+    def shape(cls) -> Any:
+        """What else a fold depends on, as plain values."""
+        return ()
+
+    @abstractmethod
+    def freeze(self, fold: Any) -> bytes:
+        """A fold as bytes, for a snapshot."""
+
+    @abstractmethod
+    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Any:
+        """The fold that `freeze` made bytes of, at a stamp and a version of the stream's events."""
+
+    def same(self, one: Any, other: Any) -> bool:
+        """Are two folds in the same state?"""
+        return bool(one == other)
+
+    def serves(self, stamp: Stamp, stands: VersionVector, later: Stamp, context: VersionVector) -> bool:
+        """Can a fold at a stamp, of events up to `stands`, take an event with another stamp and context?"""
+        return True
+
+    def takes(self, fold: Any, later: Stamp, context: VersionVector) -> bool:
+        """Can this fold take an event, or does it have to go back before what it knows?"""
+        return True
+
+    def trim(self, fold: Any) -> Any:
+        """The fold without what it need not hold in memory, where a snapshot stands behind it."""
+        return fold
+
     @abstractmethod
     def canonical(self, state: Any) -> Any:
         """The `state` of a present as plain values in one order, for digests."""
+
+
+@cache
+def _fingerprint(cls: type[Decider]) -> str:
+    events = sorted(one for kind in cls.events for one in readable(kind))
+    code = [item for item in code_of(cls, Decider) if item[0] not in ("decide", "due")]
+    return fingerprint(cls.stream, cls.fold_version, events, code, cls.shape())

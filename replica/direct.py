@@ -26,6 +26,7 @@ from replica.missing import Missing
 from replica.owed import carry_out, ready, unpark, unsaid
 from replica.projection import Projection
 from replica.reading import Boundary, Reader
+from replica.snapshot import load_streams, span
 
 T = TypeVar("T")
 
@@ -43,10 +44,10 @@ def recalled(log: Log) -> list[Kept]:
 Loaded = Callable[[Core], None]
 
 
-def load(reader: Reader, missing: Missing) -> Loaded:
+def load(reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider]) -> Loaded:
     """Read what a step was missing; the result puts it into the core. Blocks on the log."""
     if missing.streams:
-        streams = reader.streams(missing.streams)
+        streams = load_streams(reader, missing.streams, aggregate_of, missing.limits)
         return lambda core: core.supply_presents(streams)
     if missing.command is not None:
         command = missing.command
@@ -104,6 +105,16 @@ class DirectReplica:
             done = self._step(lambda portion=portion: build.put(portion))  # type: ignore[misc]
             self.flush()
 
+    def snapshot(self) -> int:
+        """Take the snapshots that should be taken; how many."""
+        self.flush()
+        ripe = [*self.core.ripe]
+        for stream in ripe:
+            held = self.log.kept(span(stream))
+            self.core.snapshot(stream, held)
+            self.flush()
+        return len(ripe)
+
     def carry_out(self, now: int) -> int:
         """Carry out what is due and this replica's to do; how many commands were tried."""
         self.flush()
@@ -121,7 +132,7 @@ class DirectReplica:
                 return step()
             except Missing as missing:
                 self.flush()
-                load(self.reader(), missing)(self.core)
+                load(self.reader(), missing, self.core.aggregate_of)(self.core)
 
     def reader(self) -> Reader:
         return reader_of(self.core, self.log)
@@ -149,7 +160,7 @@ class DirectReplica:
                 if missing.arrange is not None:
                     placed = arrange(self.reader(), missing.arrange)
                 else:
-                    load(self.reader(), missing)(self.core)
+                    load(self.reader(), missing, self.core.aggregate_of)(self.core)
 
     def flush(self) -> Settled:
         """Make the draft durable, and say what has become known by that."""

@@ -12,12 +12,13 @@ Rule 4. Code that has learnt a type folds its streams again from the log. Nothin
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from merge.version import NOTHING, Dot, VersionVector
+from merge.version import Dot, VersionVector
 from replica.commit import Commit, Recorded
 from replica.decider import FoldFailed, Happened
 from replica.introduction import OWN_TYPES
+from replica.snapshot import Folded, Loaded
 from replica.status import Unfolded
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ Contexts = Iterable[tuple[Commit, VersionVector]]
 """Commits with their contexts, in the order of their stamps."""
 
 
-def fold_afresh(core: Core, stream: str, commits: Contexts) -> None:
-    """Load a stream: fold all commits that hold its events."""
+def fold_afresh(core: Core, stream: str, loaded: Loaded) -> None:
+    """Load a stream: fold all commits that hold its events, or those after a snapshot."""
     memory = core.draft.memory
-    memory.presents = memory.presents.set(stream, core.aggregate_of(stream).empty())
-    memory.stands = memory.stands.set(stream, NOTHING)
-    fold(core, commits, only=stream)
+    begun = core.aggregate_of(stream).empty() if loaded.fold is None else loaded.fold
+    memory.presents = memory.presents.set(stream, begun)
+    memory.stands = memory.stands.set(stream, loaded.stands)
+    core.folded[stream] = Folded(loaded.events, loaded.events)
+    fold(core, loaded.commits, only=stream)
 
 
 def fold(core: Core, news: Contexts, only: str | None = None) -> None:
@@ -51,6 +54,7 @@ def fold(core: Core, news: Contexts, only: str | None = None) -> None:
                     streams.setdefault(stream, []).append(happened)
     memory.stands = memory.stands.update(stands)
     for stream, all_happened in streams.items():
+        core.count(stream, len(all_happened))
         if stream in memory.poison:
             continue
         try:
@@ -65,10 +69,27 @@ def fold(core: Core, news: Contexts, only: str | None = None) -> None:
 def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector) -> Happened | None:
     """A recorded event as folds see it; None where this code does not know its type, or cannot read it."""
     try:
-        decoded = core.types.decode(event.type, event.schema, event.payload)
+        return _decoded(core, commit, dot, event, context)
     except Exception as error:
         _poison(core, event.stream, f"reading {event.type} {dot} (schema {event.schema})", error)
         return None
+
+
+def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
+    """The fold of a stream, apart from what is in memory. Raises what reading or folding raises."""
+    aggregate = core.aggregate_of(stream)
+    found = []
+    for commit, context in loaded.commits:
+        for seq, event in enumerate(commit.events, commit.first):
+            if event.stream == stream:
+                happened = _decoded(core, commit, Dot(commit.replica, seq), event, context)
+                if happened is not None:
+                    found.append(happened)
+    return aggregate.observe_all(aggregate.empty() if loaded.fold is None else loaded.fold, found)
+
+
+def _decoded(core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector) -> Happened | None:
+    decoded = core.types.decode(event.type, event.schema, event.payload)
     if decoded is None or type(decoded) not in core.aggregate_of(event.stream).events:
         return None
     return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)

@@ -1,11 +1,11 @@
 """Following a log: all that lies beyond a version, first from the log and then as it becomes durable.
 
-Rule 1. No gap, nothing twice, causes first: commits come in the order of their stamps from the log, and then in the
-        order in which they became durable here.
-Rule 2. Bounded: what a slow follower has not taken is let go beyond WAITING events, and read from the log when its
-        turn comes. So nobody is ever too slow.
-Rule 3. Where a second history turns up, what comes next is folded from then on; what had been handed over before is
-        not taken back. (Status shows the alarm; projections are built again.)
+Rule 1. No gap, nothing twice, causes first: commits come in the order of their stamps from the log, and then in
+        the order in which they became durable here.
+Rule 2. Bounded: what a slow follower has not taken is let go beyond WAITING events, and read from the log when
+        its turn comes. So nobody is ever too slow.
+Rule 3. Where a second history turns up, what comes next is folded from then on; what had been handed over
+        before is not taken back. (Status shows the alarm; projections are built again.)
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from merge.stamp import Stamp
 from merge.version import VersionVector
 from replica.arrange import Gap, Parting, Placed, continues
 from replica.block import Decoded, Head, Slice, Tail
@@ -29,6 +30,7 @@ from replica.lineage import Lineage
 from replica.log import BlockStart, Done, LogRow
 from replica.missing import Missing
 from replica.reading import Boundary, End
+from replica.snapshot import limits_of, span
 
 if TYPE_CHECKING:
     from replica.core import Core
@@ -93,6 +95,7 @@ def ingest(
     absent = needs(core, batch.streams)
     if absent:
         raise Missing(streams=absent)
+    batch.rewind()
     return batch.take()
 
 
@@ -259,6 +262,28 @@ class _Batch:
         """The streams that change."""
         return (e.stream for here in self.arriving.values() for commit in here.commits for e in commit.events)
 
+    @property
+    def news(self) -> list[tuple[Commit, VersionVector]]:
+        """The commits that are folded, with their contexts."""
+        return [
+            item
+            for here in self.arriving.values()
+            if self.lineages[here.replica].tip.number == here.number
+            for item in zip(here.commits, here.contexts, strict=True)
+        ]
+
+    def rewind(self) -> None:
+        """Missing where a fold has to go back before what it knows, to take what arrives."""
+        core, presents = self.core, self.memory.presents
+        late: dict[str, None] = {}
+        for commit, context in self.news:
+            for event in commit.events:
+                fold = presents.get(event.stream)
+                if fold is not None and not core.aggregate_of(event.stream).takes(fold, commit.stamp, context):
+                    late[event.stream] = None
+        if late:
+            raise Missing(streams=tuple(late), limits=limits_of(self.news, late))
+
     # --- taking ---
 
     def take(self) -> Ingested:
@@ -283,12 +308,25 @@ class _Batch:
         if forked:
             core.refold(stamp)
         else:
+            if news and memory.stamp is not None and news[0][0].stamp <= memory.stamp:
+                self._outdate(news, memory.stamp)
             fold(core, news)
             draft.changed.update((event.stream, None) for commit, _ in news for event in commit.events)
             memory.stamp = stamp
         if any(here.replica == core.me for here in self.arriving.values()):
             core.succeed()
         return Ingested(sum(len(c.events) for here in self.arriving.values() for c in here.commits), tuple(forked))
+
+    def _outdate(self, news: list[tuple[Commit, VersionVector]], newest: Stamp) -> None:
+        """Snapshots that hold later events of a stream than those that arrive are let go."""
+        first: dict[str, Stamp] = {}
+        for commit, _ in news:
+            if commit.stamp > newest:
+                break
+            for event in commit.events:
+                first.setdefault(event.stream, commit.stamp)
+        for stream, stamp in first.items():
+            self.core.draft.let_go(span(stream, stamp))
 
     def _take_log(self, here: _Arriving, commits: list[Commit]) -> bool:
         """Put one log's commits into the draft. Is it the one that is folded?"""

@@ -1,12 +1,13 @@
 """The log: what a backend stores, and the few questions it answers.
 
-Rule 1. A log is a run of blocks; a block is stored as slices (one a transaction, until it is sealed) or as
-        one sealed slice. Sealing changes no event and no head.
+Rule 1. A log is a run of blocks; a block is stored as slices (one a transaction, until it is sealed) or as one
+        sealed slice. Sealing changes no event and no head.
 Rule 2. `write` is all or nothing, and durable when it returns.
 Rule 3. A backend understands no column. Where a boundary lies, what a stream holds, what a peer is missing is
         computed in `replica.reading`, from whole blocks, for every backend.
 Rule 4. Each question costs a bounded number of blocks, whatever the length of the log.
-Rule 5. What is kept beside the log (`Kept`) changes in the transactions of the log, and means nothing to a backend.
+Rule 5. What is kept beside the log (`Kept`) changes in the transactions of the log, and means nothing to a
+        backend.
 
 Logs are numbered locally, in the order in which they were first seen. A replica id has one log, and a
 further one for each history that was written under the same id elsewhere (see `replica.lineage`).

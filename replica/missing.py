@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from replica.block import Slice
 from replica.commit import Observed
+from replica.snapshot import Limit
 
 
 class Missing(Exception):
@@ -13,6 +16,7 @@ class Missing(Exception):
         self,
         *,
         streams: tuple[str, ...] = (),
+        limits: Mapping[str, list[Limit]] | None = None,
         command: str | None = None,
         ends: tuple[int, ...] = (),
         boundaries: tuple[Observed, ...] = (),
@@ -20,6 +24,8 @@ class Missing(Exception):
     ) -> None:
         super().__init__(streams, command, ends, boundaries, arrange)
         self.streams = streams
+        self.limits = limits or {}
+        """What the folds of streams must be able to take."""
         self.command = command
         self.ends = ends
         self.boundaries = boundaries

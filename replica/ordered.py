@@ -27,34 +27,52 @@ import heapq
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from functools import cache
+from typing import Any, NamedTuple, Self, get_type_hints
 
 import msgspec
 
 from merge.stamp import Stamp
-from merge.version import VersionVector
+from merge.version import NOTHING, VersionVector
 from replica.decider import Decider, FoldFailed, Happened
 
 STRIDE = 64
 """Events between two states that are kept: what a late event replays in vain, at most."""
 
 
+RECENT = 1024
+"""Events that stay in memory where a snapshot stands behind them: more than arrive late while links are up."""
+
+
 class Stretch(NamedTuple):
-    """Up to STRIDE events that follow each other in the order, and the state before them."""
+    """Up to STRIDE events that follow each other in the order, the state before them, and all that came before."""
 
     before: Any
     events: tuple[Happened, ...]
+    earlier: VersionVector
+    """The events of the stream before these: who has seen it has seen them all."""
 
     @property
     def order(self) -> tuple[Stamp, int]:
         return self.events[0].order
 
 
+class Base(NamedTuple):
+    """What lies before the events that a trail holds: up to which stamp, and which events of the stream."""
+
+    stamp: Stamp
+    stands: VersionVector
+
+
 class Trail(NamedTuple):
-    """The fold of a stream: all its events in their order, states along the way, and the state after them."""
+    """The fold of a stream: its events in their order, states along the way, and the state after them.
+
+    All of its events, or those after a base: then it takes what comes after that, and has seen all of it.
+    """
 
     stretches: tuple[Stretch, ...]
     state: Any
+    base: Base | None = None
 
     @property
     def events(self) -> Iterator[Happened]:
@@ -73,9 +91,14 @@ class Moment:
 
     def concurrent(self) -> list[Happened]:
         """The earlier events of this stream that this one had not seen, in their order."""
-        stretches = (*self._earlier[: self._full], self._last)
-        earlier = (happened for stretch in stretches for happened in stretch.events)
-        return [happened for happened in earlier if happened.dot != self.dot and happened.dot not in self.context]
+        found: list[Happened] = []
+        context = self.context
+        for at in range(self._full, -1, -1):
+            stretch = self._last if at == self._full else self._earlier[at]
+            found += [one for one in reversed(stretch.events) if one.dot not in context and one.dot != self.dot]
+            if stretch.earlier <= context:
+                break
+        return found[::-1]
 
 
 class Ordered(Decider, base=True):
@@ -110,14 +133,40 @@ class Ordered(Decider, base=True):
             del stretches[at:]
         for happened in events:
             if not stretches or len(stretches[-1].events) >= STRIDE:
-                stretches.append(Stretch(state, (happened,)))
+                stretches.append(Stretch(state, (happened,), _after(stretches, fold.base)))
             else:
-                stretches[-1] = Stretch(stretches[-1].before, (*stretches[-1].events, happened))
+                last = stretches[-1]
+                stretches[-1] = Stretch(last.before, (*last.events, happened), last.earlier)
             try:
                 state = self.evolve(state, happened.event, Moment(happened, stretches))
             except Exception as error:
                 raise FoldFailed(happened, error) from error
-        return Trail(tuple(stretches), state)
+        return Trail(tuple(stretches), state, fold.base)
+
+    # --- snapshots ---
+
+    def freeze(self, fold: Trail) -> bytes:
+        return _encode(fold.state)
+
+    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Trail:
+        return Trail((), msgspec.msgpack.decode(data, type=_state_type(type(self))), Base(stamp, stands))
+
+    def same(self, one: Trail, other: Trail) -> bool:
+        return bool(one.state == other.state) and _encode(one.state) == _encode(other.state)
+
+    def serves(self, stamp: Stamp, stands: VersionVector, later: Stamp, context: VersionVector) -> bool:
+        return stamp < later and stands <= context
+
+    def takes(self, fold: Trail, later: Stamp, context: VersionVector) -> bool:
+        return fold.base is None or self.serves(*fold.base, later, context)
+
+    def trim(self, fold: Trail) -> Trail:
+        """The fold with the latest RECENT to 2 * RECENT events alone."""
+        drop = len(fold.stretches) - RECENT // STRIDE
+        if drop < RECENT // STRIDE:
+            return fold
+        base = Base(fold.stretches[drop - 1].events[-1].stamp, fold.stretches[drop].earlier)
+        return Trail(fold.stretches[drop:], fold.state, base)
 
     def present_of(self, fold: Trail, address: str, version: VersionVector) -> Self:
         present = object.__new__(type(self))
@@ -134,3 +183,25 @@ class Ordered(Decider, base=True):
 
     def __str__(self) -> str:
         return f"{self.address or type(self).__name__} {self.state!r}"
+
+
+def _after(stretches: list[Stretch], base: Base | None) -> VersionVector:
+    """All events up to the end of some stretches."""
+    if not stretches:
+        return NOTHING if base is None else base.stands
+    version = stretches[-1].earlier
+    for happened in stretches[-1].events:
+        version = version.advance(*happened.dot)
+    return version
+
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+@cache
+def _state_type(kind: type[Ordered]) -> Any:
+    """What `initial` says that it returns."""
+    try:
+        return get_type_hints(kind.initial).get("return", Any)
+    except Exception:
+        return Any

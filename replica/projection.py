@@ -10,9 +10,9 @@ What sums up several streams is an SQL view over them (`views`).
 
 Rule 1. `rows` is a function of its argument alone: no clock, no chance, no other table.
 Rule 2. In the file of the replica, rows change in the transaction of the events that change them.
-Rule 3. What stands in a table can be computed again from the log. Where the code of a projection has changed (its
-        `revision`, columns or event types), where it was left out for a while, or where a second history turned
-        up, it is built again beside the table in use, and takes its place in one transaction.
+Rule 3. What stands in a table can be computed again from the log. Where the code of a projection has changed
+        (its methods, `revision`, columns or event types), where it was left out for a while, or where a second
+        history turned up, it is built again beside the table in use, and takes its place in one transaction.
 Rule 4. A projection that raises stops, shows why, and holds back nothing else. Opening the replica, or
         `replica.rebuild`, has it tried again.
 Rule 5. A stream that is poisoned has no present, and so no rows.
@@ -27,12 +27,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from hashlib import blake2b
 from typing import Any, ClassVar, NamedTuple
 
 from replica.decider import Decider
 from replica.entry import Entry
 from replica.event import Event, readable
+from replica.fingerprint import code_of, fingerprint
 from replica.log import Table
 
 TYPES = (str, int, float, bool, bytes)
@@ -58,7 +58,7 @@ class Projection:
     views: ClassVar[Mapping[str, str]] = {}
     """Views that come and go with the table: name -> SELECT."""
     revision: ClassVar[int] = 1
-    """Raise it when `rows` means something else: the table is built again."""
+    """Raise it when rows mean something else, and neither the code of this class nor its columns say so."""
     keys: ClassVar[tuple[tuple[str, type], ...]] = ()
 
     def __init_subclass__(cls, *, base: bool = False, **kwargs: Any) -> None:
@@ -107,8 +107,8 @@ class Projection:
         """A name for what this code makes of a log."""
         events = sorted(one for kind in cls.kinds() for one in readable(kind))
         columns = [(name, kind.__name__) for name, kind in cls.columns.items()]
-        plain = repr((cls.revision, columns, cls.indexes, sorted(cls.views.items()), events, cls.keys))
-        return blake2b(plain.encode(), digest_size=16).hexdigest()
+        code = code_of(cls, Projection)
+        return fingerprint(cls.revision, columns, cls.indexes, sorted(cls.views.items()), events, cls.keys, code)
 
 
 class EventRows(Projection, base=True):

@@ -199,7 +199,7 @@ class Pump:
             pieces = missing.arrange
             step.placed = await self._backend.run(lambda log: arrange(reader_of(core, log), pieces))
             return
-        supply = await self._backend.run(lambda log: load(reader_of(core, log), missing))
+        supply = await self._backend.run(lambda log: load(reader_of(core, log), missing, core.aggregate_of))
         supply(core)
 
     async def _flush(self, steps: list[_Step[Any]]) -> None:

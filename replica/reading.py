@@ -201,6 +201,18 @@ class Reader:
             yield piece
             seq = piece.last
 
+    def _later(self, blocks: list[tuple[int, int]], after: VersionVector) -> list[tuple[int, int]]:
+        """Those of some blocks that may hold what `after` does not: of a log that has one history, the last block
+        that begins in it and those behind that."""
+        replicas = {
+            row.number: row.replica for line in self.lineages.values() if not line.forked for row in line.rows
+        }
+        begun: dict[int, int] = {}
+        for number, first in blocks:
+            if number in replicas and first <= after[replicas[number]]:
+                begun[number] = max(begun.get(number, 0), first)
+        return [(number, first) for number, first in blocks if first >= begun.get(number, 0)]
+
     def commits(self, row: LogRow, seq: int) -> tuple[list[tuple[Commit, VersionVector]], int]:
         """The commits of the block in which event `seq` lies, with their contexts; and its last seq."""
         opened = self.open(row, seq)
@@ -258,10 +270,12 @@ class Reader:
         """The commits that hold events of a stream, with their contexts, in the order of their stamps."""
         return self.streams((stream,))[stream]
 
-    def streams(self, names: Iterable[str]) -> dict[str, list[tuple[Commit, VersionVector]]]:
-        """The same for several streams; a block that holds events of many is read once."""
+    def streams(
+        self, names: Iterable[str], after: VersionVector = NOTHING
+    ) -> dict[str, list[tuple[Commit, VersionVector]]]:
+        """The same for several streams, without what `after` holds; a block with events of many is read once."""
         found: dict[str, list[tuple[Commit, VersionVector]]] = {name: [] for name in names}
-        blocks = dict.fromkeys(block for name in found for block in self.log.blocks_of(name))
+        blocks = dict.fromkeys(block for name in found for block in self._later(self.log.blocks_of(name), after))
         rows = {row.number: row for lineage in self.lineages.values() for row in lineage.rows}
         folded = {segment.number: segment for lineage in self.lineages.values() for segment in lineage.folded}
         for number, first in blocks:
@@ -269,7 +283,8 @@ class Reader:
             if segment is None or first > rows[number].head.seq:
                 continue
             for commit, context in self.commits(rows[number], max(first, segment.after + 1))[0]:
-                if segment.after < commit.first and commit.last <= segment.upto:
+                inside = segment.after < commit.first and commit.last <= segment.upto
+                if inside and commit.last > after[commit.replica]:
                     for name in {event.stream for event in commit.events} & found.keys():
                         found[name].append((commit, context))
         for commits in found.values():

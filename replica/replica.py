@@ -46,6 +46,7 @@ from replica.rows import build
 from replica.sqlite import SqliteThread
 from replica.status import Status
 from replica.steward import Steward
+from replica.verify import Verified, Verifier
 from replica.workers import working
 
 T = TypeVar("T")
@@ -365,6 +366,14 @@ class Replica:
                     await wake.wait()
         if self._pump.failure is not None:
             raise Closed(self._pump.why_failed) from self._pump.failure
+
+    async def verify(self, *streams: str) -> Verified:
+        """Fold streams from the log alone and compare: presents, snapshots, tables. All unless some are named.
+
+        It changes nothing, and takes as long as folding the log takes. What differs is named; `rebuild` mends a
+        table, and opening the replica with another `fold_version` lets go of snapshots.
+        """
+        return await Verifier(self._core, self._backend).run(streams)
 
     # --- what sync does ---
 

@@ -23,6 +23,7 @@ from replica.decider import Decider
 from replica.draft import Draft
 from replica.entry import Entry
 from replica.event import readable
+from replica.fingerprint import code_of, fingerprint
 from replica.log import Kept
 from replica.projection import BUILDING, EventRows, Projection, Standing, StreamRows
 from replica.status import ProjectionStatus
@@ -81,7 +82,8 @@ class Derived:
         if name in self.projections:
             return self.projections[name].fingerprint()
         aggregate = type(self._aggregates[name.removeprefix(PROMISES)])
-        return repr(sorted(one for kind in aggregate.events for one in readable(kind)))
+        events = sorted(one for kind in aggregate.events for one in readable(kind))
+        return fingerprint(events, code_of(aggregate, Decider), aggregate.shape())
 
 
 # --- how they stand ---

@@ -1,7 +1,8 @@
 """The steward: what a replica does of its own accord, one step at a time, between the steps of others.
 
-It builds what must be built (`replica.build`) and carries out what is due (`replica.due`): the commands whose owner
-this replica is, when their time has come, all that are ready in one transaction.
+It builds what must be built (`replica.build`), takes snapshots (`replica.snapshot`), and carries out what is
+due (`replica.due`): the commands whose owner this replica is, when their time has come, all that are ready in
+one transaction.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from replica.core import Core, Settled
 from replica.direct import reader_of
 from replica.owed import carry_out, ready, unpark, unsaid
 from replica.pump import Pump
+from replica.snapshot import span
 
 AT_ONCE = 256
 """Commands that are carried out together."""
@@ -44,6 +46,8 @@ class Steward:
 
     def _hear(self, settled: Settled) -> None:
         memory = self._core.memory
+        if self._core.ripe:
+            self._wake.set()
         if memory.promises is not self._promises or memory.standings is not self._standings or settled.refolded:
             self._promises, self._standings = memory.promises, memory.standings  # type: ignore[assignment]
             self._wake.set()
@@ -52,12 +56,18 @@ class Steward:
         """Do what there is to do; then say in how many seconds there may be more, if that is known."""
         for build in unbuilt(self._core):
             await self._build(build)
+        while self._core.ripe:
+            await self._snapshot(next(iter(self._core.ripe)))
         while True:
             now = self._clock()
             keys, later = ready(self._core, now)
             if not keys:
                 return None if later is None else max(later - now, 1) / 1000
             await asyncio.gather(*(self._carry_out(key, now) for key in keys[:AT_ONCE]))
+
+    async def _snapshot(self, stream: str) -> None:
+        held = await self._backend.run(lambda log: log.kept(span(stream)))
+        await self._pump.do(lambda: self._core.snapshot(stream, held))
 
     async def _build(self, build: Build) -> None:
         core = self._core

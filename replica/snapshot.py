@@ -1,0 +1,206 @@
+"""Snapshots: folds that are kept beside the log, so that a long stream is not folded from its beginning each time.
+
+Rule 1. A snapshot of a stream is taken at a stamp: it holds all events of the stream up to there that the
+        replica had observed, and says at which version that was. It serves whatever lies after it.
+Rule 2. It dies in the transaction that ingests an earlier event of its stream, and with every second history.
+Rule 3. It carries a fingerprint of the code that folded it. Other code folds again from the log.
+Rule 4. It is never trusted over the log. What does not come back out of its bytes as it went in is not kept;
+        what cannot be read is passed over; `verify` folds from the log and compares.
+Rule 5. A ladder: one is taken after every EVERY events of a stream that are folded, and of those behind the
+        newest one stays for each power of two of the distance. So a late past finds one not far below it, and
+        there are few.
+Rule 6. An ordered aggregate may ask for the earlier events that an event had not seen. So its snapshot serves
+        only events that have seen all it holds; for others a lower rung is taken, or the beginning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from merge.stamp import Stamp
+from merge.version import NOTHING, VersionVector
+from replica.commit import Commit
+from replica.decider import Decider
+from replica.log import Kept, Span
+
+if TYPE_CHECKING:
+    from replica.reading import Reader
+
+log = logging.getLogger("anabranch.replica")
+
+KIND = "snapshot"
+EVERY = 1024
+"""Events between two snapshots: about 30 ms of folding, and a block of a log."""
+
+Contexts = list[tuple[Commit, VersionVector]]
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """A fold at a stamp."""
+
+    fingerprint: str
+    stamp: tuple[int, int, int]
+    version: dict[int, int]
+    """What the replica had observed."""
+    stands: dict[int, int]
+    """The version of the stream's own events."""
+    events: int
+    """How many events of the stream it holds."""
+    fold: bytes
+
+
+class Folded(NamedTuple):
+    """How many events of a stream have been folded, and how many of them its latest snapshot holds."""
+
+    events: int
+    held: int
+
+
+class Loaded(NamedTuple):
+    """A stream as it is read: a fold to begin with, and the commits after it."""
+
+    fold: Any
+    """None: from the beginning."""
+    stands: VersionVector
+    events: int
+    commits: Contexts
+
+
+class Limit(NamedTuple):
+    """What a fold must be able to take next: events with these stamps, which have seen that."""
+
+    stamp: Stamp
+    context: VersionVector
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Snapshot).decode
+
+
+# --- keys ---
+
+
+def span(stream: str, first: Stamp | None = None) -> Span:
+    """The snapshots of a stream, at `first` or later."""
+    prefix = f"{len(stream)}\n{stream}\n"
+    return Span(KIND, prefix + ("" if first is None else _hex(first)), prefix + "~")
+
+
+def _key(stream: str, stamp: Stamp) -> str:
+    return f"{len(stream)}\n{stream}\n{_hex(stamp)}"
+
+
+def _hex(stamp: Stamp) -> str:
+    return f"{stamp.wall:016x}{stamp.counter:08x}{stamp.replica:016x}"
+
+
+# --- taking ---
+
+
+def take(
+    aggregate: Decider,
+    stream: str,
+    fold: Any,
+    stands: VersionVector,
+    events: int,
+    version: VersionVector,
+    stamp: Stamp,
+) -> Kept | None:
+    """A snapshot of a fold; None where what comes back out of its bytes would not be what went in."""
+    try:
+        frozen = aggregate.freeze(fold)
+        if not aggregate.same(aggregate.thaw(frozen, stamp, stands), fold):
+            raise ValueError("its state does not come out of msgpack as it went in (say its type in `initial`)")
+    except Exception as error:
+        log.warning("no snapshots are kept of %s and its like: %s. They are folded from the log.", stream, error)
+        return None
+    when = stamp.wall, stamp.counter, stamp.replica
+    held = Snapshot(aggregate.fingerprint(), when, _plain(version), _plain(stands), events, frozen)
+    return Kept(KIND, _key(stream, stamp), _encode(held))
+
+
+def superfluous(held: Sequence[Kept], newest: int) -> list[Kept]:
+    """Which snapshots of a stream go, when one of `newest` events is added."""
+    seen: set[int] = set()
+    gone = []
+    for kept in reversed(held):
+        snapshot = read(kept)
+        step = 0 if snapshot is None else ((newest - snapshot.events) // EVERY).bit_length()
+        if snapshot is None or snapshot.events >= newest or step in seen:
+            gone.append(kept)
+        seen.add(step)
+    return gone
+
+
+def read(kept: Kept) -> Snapshot | None:
+    """A snapshot; None where its bytes are damaged."""
+    try:
+        return _decode(kept.value)
+    except Exception as error:
+        log.warning("a snapshot is passed over, since it cannot be read: %s. The log has what it held.", error)
+        return None
+
+
+def _plain(version: VersionVector) -> dict[int, int]:
+    return {int(replica): seq for replica, seq in version.seqs.items()}
+
+
+# --- using ---
+
+
+def load_streams(
+    reader: Reader,
+    streams: Iterable[str],
+    aggregate_of: Callable[[str], Decider],
+    limits: Mapping[str, Sequence[Limit]],
+) -> dict[str, Loaded]:
+    """Some streams, each from its newest snapshot that serves, and the commits after it."""
+    found = {stream: _load(reader, stream, aggregate_of(stream), limits.get(stream, ())) for stream in streams}
+    whole = reader.streams([stream for stream, loaded in found.items() if loaded is None])
+    return {stream: loaded or Loaded(None, NOTHING, 0, whole[stream]) for stream, loaded in found.items()}
+
+
+def _load(reader: Reader, stream: str, aggregate: Decider, limits: Sequence[Limit]) -> Loaded | None:
+    for kept in reversed(reader.log.kept(span(stream))):
+        snapshot = read(kept)
+        if snapshot is None or snapshot.fingerprint != aggregate.fingerprint():
+            continue
+        loaded = upon(reader, stream, aggregate, snapshot, limits)
+        if loaded is not None:
+            return loaded
+    return None
+
+
+def upon(
+    reader: Reader, stream: str, aggregate: Decider, snapshot: Snapshot, limits: Sequence[Limit] = ()
+) -> Loaded | None:
+    """A stream from one snapshot; None where that does not serve."""
+    version, stamp = VersionVector(snapshot.version), Stamp(*snapshot.stamp)
+    held = {replica: lineage.tip.head.seq for replica, lineage in reader.lineages.items()}
+    if any(held.get(replica, 0) < seq for replica, seq in snapshot.version.items()):
+        return None
+    stands = VersionVector(snapshot.stands)
+    if not all(aggregate.serves(stamp, stands, one.stamp, one.context) for one in limits):
+        return None
+    commits = reader.streams((stream,), version)[stream]
+    if not all(aggregate.serves(stamp, stands, commit.stamp, context) for commit, context in commits):
+        return None
+    try:
+        fold = aggregate.thaw(snapshot.fold, stamp, stands)
+    except Exception as error:
+        log.warning("a snapshot of %s is passed over: %s. The log has what it held.", stream, error)
+        return None
+    return Loaded(fold, stands, snapshot.events, commits)
+
+
+def limits_of(news: Iterable[tuple[Commit, VersionVector]], streams: Iterable[str]) -> Mapping[str, list[Limit]]:
+    """What the folds of some streams must be able to take, if they are to take these commits."""
+    found: dict[str, list[Limit]] = {stream: [] for stream in streams}
+    for commit, context in news:
+        for stream in {event.stream for event in commit.events} & found.keys():
+            found[stream].append(Limit(commit.stamp, context))
+    return found
