@@ -36,6 +36,7 @@ from replica.introduction import CATEGORY, OWN_TYPES, ReplicaIntroduced, introdu
 from replica.layout import join
 from replica.lineage import Lineage
 from replica.log import BlockStart, Contents, Done, Identity, Kept, LogRow, Span, Transaction
+from replica.members import Members, retired, retirement
 from replica.missing import Missing
 from replica.owed import recall
 from replica.projection import Projection
@@ -136,6 +137,8 @@ class Core:
         """Boundaries that were looked for in the log as it is now, and are not there."""
         self.identity_is_new = identity != contents.identity
         recall(self, kept)
+        self.memory.retired = retired(kept)
+        self.members = Members(self, kept)
         self._kept = kept
 
     # --- what is known ---
@@ -431,6 +434,21 @@ class Core:
         self.sought = frozenset(sought) - {boundary.named(replica) for replica, boundary in found}
         self.draft.remember(found)
 
+    # --- members ---
+
+    @property
+    def stable(self) -> VersionVector:
+        """The past that every live member is known to have observed."""
+        return self.members.stable
+
+    def retire(self, member: int, now: int) -> Committed:
+        """Record that a member takes part no more. Refused where that cannot be."""
+        recorded = retirement(self, member)
+        self._introduce(now)
+        stamp = next_stamp(now, self.now.stamp, self.me)
+        commit = self._record((recorded,), stamp, None)
+        return self._committed(stamp, commit.first, commit.last)
+
     # --- snapshots ---
 
     def count(self, stream: str, events: int) -> None:
@@ -520,6 +538,7 @@ class Core:
             return Settled(self.memory.version, (), [], [])
         self.memory = draft.settled()
         self._forget_presents()
+        self.members.learn_commits(draft.news)
         if draft.identity_changed:
             self.identity_is_new = False
         slices = [join(run) for _, run in draft.runs]

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from replica import due
 from replica.decider import Decider
 from replica.entry import entries
-from replica.owed import carried_out, own, put_due
+from replica.members import KINDS, hear_of_retired
+from replica.owed import OWNER, carried_out, own, put_due
 from replica.rows import KIND, build, put_event, put_stream, tables_of
 
 if TYPE_CHECKING:
     from replica.core import Core
 
-RECALLED = (due.KIND, "owner", KIND)
+RECALLED = (due.KIND, OWNER, KIND, *KINDS)
 """Kinds of what is kept beside the log that a replica must know when it opens; all of them are few."""
 
 
@@ -40,6 +41,7 @@ def derive(core: Core) -> None:
     """Let everything follow from what the draft has changed. Doing it twice is doing it once."""
     draft, derived = core.draft, core.derived
     own(core)
+    hear_of_retired(core)
     for done in draft.done:
         carried_out(core, done.command)
     if draft.refolded:

@@ -20,6 +20,7 @@ from replica.decider import Decider
 from replica.derive import RECALLED
 from replica.digest import digest
 from replica.event import Command, Event
+from replica.folding import fold_within
 from replica.ingest import Ingested
 from replica.log import Identity, Kept, Log, Span, TableFailed
 from replica.missing import Missing
@@ -190,6 +191,17 @@ class DirectReplica:
         state = self._step(lambda: self.core.state(stream))
         self.flush()
         return self.core.aggregate_of(stream).present_of(state, stream, self.core.memory.version)
+
+    def settled(self, stream: str) -> Any:
+        """The present of a stream inside `stable`."""
+        core, stable = self.core, self.core.stable
+        fold = fold_within(core, stream, self.reader().stream(stream), stable)
+        return core.aggregate_of(stream).present_of(fold, stream, stable)
+
+    def save_members(self) -> None:
+        """Keep what was learnt of members."""
+        self.core.members.save()
+        self.flush()
 
     def digest(self, stream: str) -> str:
         """A name for the present of a stream, equal where presents are."""

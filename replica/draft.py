@@ -55,6 +55,8 @@ class Memory:
     types: Map[tuple[str, int], int] = Map()
     """How many events of each type the log holds."""
     identity: Identity | None = None
+    retired: frozenset[int] = frozenset()
+    """Replicas that take part no more."""
     standings: Map[str, Standing] = Map()
     """How projections stand."""
     promises: Map[str, Promise] = Map()
@@ -67,8 +69,8 @@ class Memory:
     def copy(self) -> Memory:
         return Memory(
             self.version, self.stamp, self.lineages, self.ends, self.recent, self.unseen, self.presents,
-            self.stands, self.commands, self.poison, self.types, self.identity, self.standings, self.promises,
-            self.owed, self.owners,
+            self.stands, self.commands, self.poison, self.types, self.identity, self.retired,
+            self.standings, self.promises, self.owed, self.owners,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from merge.version import Dot, VersionVector
+from merge.version import NOTHING, Dot, VersionVector
 from replica.commit import Commit, Recorded
 from replica.decider import FoldFailed, Happened
 from replica.introduction import OWN_TYPES
@@ -73,6 +73,12 @@ def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: Ve
     except Exception as error:
         _poison(core, event.stream, f"reading {event.type} {dot} (schema {event.schema})", error)
         return None
+
+
+def fold_within(core: Core, stream: str, commits: Contexts, version: VersionVector) -> Any:
+    """The fold of a stream inside a version. Raises what reading or folding raises."""
+    inside = [(commit, context) for commit, context in commits if commit.last <= version[commit.replica]]
+    return fold_apart(core, stream, Loaded(None, NOTHING, 0, inside))
 
 
 def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:

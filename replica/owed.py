@@ -116,6 +116,8 @@ def ready(core: Core, now: int) -> tuple[list[str], int | None]:
     for key, promise in core.memory.promises.items():
         if promise.owner != core.me or promise.done or promise.parked is not None:
             continue
+        if promise.settled and promise.cause not in core.stable:
+            continue
         if promise.at is None or promise.at <= now:
             keys.append(key)
         else:

@@ -224,6 +224,10 @@ class Pump:
             for step in steps:
                 step.settle(failure)
 
+    def nudge(self) -> None:
+        """Tell the listeners that something which is not in the log has changed."""
+        self._tell(Settled(self._core.memory.version, (), [], []))
+
     def _tell(self, settled: Settled) -> None:
         for hear in tuple(self._listeners):
             try:

@@ -18,26 +18,27 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, TypeVar
 
-from merge.version import VersionVector
+from merge.version import ReplicaId, VersionVector
 from replica import owed, rows
 from replica.arrange import Gap
 from replica.backend import Backend, MemoryBackend, connected
 from replica.block import Slice
 from replica.commit import make_note
-from replica.core import Committed, Core, Settled
+from replica.core import Committed, Core, Settled, check_name
 from replica.decider import Decider
 from replica.digest import digest
 from replica.direct import reader_of, recalled
 from replica.due import OwnerChanged
 from replica.entry import Entry, Selection, entries
-from replica.errors import Closed, ProjectionStopped, StoreError, WrongStore
+from replica.errors import Closed, PoisonEvent, ProjectionStopped, Refused, StoreError, WrongStore
 from replica.event import Command, Event
 from replica.feed import Feed, runners
-from replica.folding import unfolded
+from replica.folding import fold_within, unfolded
 from replica.follow import Follower
 from replica.ingest import Ingested
 from replica.log import Contents, Identity, Transaction
 from replica.mark import OPENINGS, MarkFile, locked
+from replica.members import Row
 from replica.outbox import Outbox
 from replica.projection import Projection
 from replica.pump import Pump
@@ -51,6 +52,8 @@ from replica.workers import working
 
 T = TypeVar("T")
 MEMORY = ":memory:"
+KEEPING = 2.0
+"""Seconds between two writings of what was learnt of members."""
 
 
 def wall_clock() -> int:
@@ -145,9 +148,11 @@ class Replica:
                     await replica._pump.do(core.begin)
                     await replica._outbox.recall(replica)
                     steward = Steward(core, replica._pump, backend, clock)
-                    workers = steward.run, replica._outbox.run, *(feed.run for feed in replica._feeds)
+                    feeding = [feed.run for feed in replica._feeds]
+                    workers = steward.run, replica._outbox.run, replica._keep_members, *feeding
                     async with working(replica.name, *workers):
                         yield replica
+                    await replica._save_members()
             finally:
                 if mark is not None and replica._pump.failure is None:
                     openings = (*core.identity.openings, secrets.token_bytes(8))[-OPENINGS:]
@@ -190,20 +195,34 @@ class Replica:
         note = make_note(None, correlation, cause)
         return await self._pump.do(lambda: self._core.append(stream, events, self._clock(), note))
 
-    async def present(self, stream: str, *, after: VersionVector | None = None) -> Any:
+    async def present(self, stream: str, *, after: VersionVector | None = None, settled: bool = False) -> Any:
         """The present of a stream: its aggregate, to be read. Immutable; a later one is another object.
 
-        With `after` it waits until that version is observed here: to read what was written elsewhere.
+        With `after` it waits until that version is observed here: to read what was written elsewhere. With
+        `settled` it is the fold of what lies inside `stable` alone, read from the log.
         """
         if after is not None:
             await self.wait_for(after)
         core = self._core
+        if settled:
+            return await self._settled(stream)
         state, version = core.memory.presents.get(stream), core.memory.version
         if state is not None:
             core.touch(stream)
         else:
             state, version = await self._pump.do(lambda: (core.state(stream), core.now.version))
         return core.aggregate_of(stream).present_of(state, stream, core.labelled(version))
+
+    async def _settled(self, stream: str) -> Any:
+        core, stable = self._core, self._core.stable
+        check_name(stream)
+        aggregate = core.aggregate_of(stream)
+        commits = await self.read(lambda reader: reader.stream(stream))
+        try:
+            fold = fold_within(core, stream, commits, stable)
+        except Exception as error:
+            raise PoisonEvent(f"{stream} has no present inside {stable}: folding it raised {error!r}") from error
+        return aggregate.present_of(fold, stream, core.labelled(stable))
 
     async def digest(self, stream: str) -> str:
         """A name for the present of a stream, equal on all replicas where the presents are."""
@@ -214,6 +233,11 @@ class Replica:
     def version(self) -> VersionVector:
         """All that is folded here, printed with names: `alice:2 bob:7`."""
         return self._core.labelled(self._core.memory.version)
+
+    @property
+    def stable(self) -> VersionVector:
+        """The past that every live member is known to have observed: what lies inside is settled."""
+        return self._core.labelled(self._core.stable)
 
     @property
     def name(self) -> str:
@@ -238,6 +262,8 @@ class Replica:
             due=tuple(owed.status(core)),
             reactions=tuple(self._outbox.status()),
             feeds=tuple(feed.status() for feed in self._feeds),
+            stable=self.stable,
+            members=tuple(core.members.status()),
         )
 
     # --- the read side, and what is due ---
@@ -313,6 +339,34 @@ class Replica:
         if not version <= self.version:
             raise Closed(f"{self.name} was closed before it had observed {version}") from self._pump.failure
 
+    async def wait_stable(self, version: VersionVector) -> None:
+        """Wait until every live member is known to have observed `version`; `status().members` says who has not."""
+        changed = asyncio.Event()
+        with self._pump.hearing(lambda _: changed.set(), changed):
+            while not version <= self._core.stable and not self.closed:
+                changed.clear()
+                await changed.wait()
+        if not version <= self._core.stable:
+            raise Closed(f"{self.name} was closed before {version} was settled") from self._pump.failure
+
+    async def retire(self, member: ReplicaId | str) -> Committed:
+        """Record that a replica takes part no more, so that nobody waits for it: an id, its 16 digits, or its name.
+
+        Refused for one that is not known, the last one, or a name that several have.
+        """
+        bits = self._member(member)
+        return await self._pump.do(lambda: self._core.retire(bits, self._clock()))
+
+    def _member(self, member: ReplicaId | str) -> int:
+        if isinstance(member, int):
+            return int(member)
+        known = [self._core.label(replica) for replica in self._core.memory.lineages]
+        found = [one for one in known if member in (str(one), f"{int(one):016x}")]
+        if len(found) != 1:
+            names = ", ".join(f"{one} ({int(one):016x})" for one in known)
+            raise Refused(f"{member!r} names {len(found)} replicas, and not one (there are: {names})")
+        return int(found[0])
+
     def watch(
         self,
         *streams: str,
@@ -385,6 +439,21 @@ class Replica:
     async def ingest(self, pieces: Sequence[Slice], horizon: int | None = None) -> Ingested | Gap:
         """Take commits from a peer, durably; see `replica.ingest`."""
         return await self._pump.ingest(pieces, horizon)
+
+    def learn(self, rows: Iterable[Row]) -> None:
+        """A peer says what members have observed."""
+        if self._core.members.learn_rows(rows):
+            self._pump.nudge()
+
+    async def _keep_members(self) -> None:
+        """Keep beside the log what was learnt of members, now and then: it can be learnt again."""
+        while True:
+            await asyncio.sleep(KEEPING)
+            await self._save_members()
+
+    async def _save_members(self) -> None:
+        if self._core.members.unsaved and not self.closed:
+            await self._pump.do(self._core.members.save)
 
     async def doubt(self) -> None:
         """A peer goes by this id too: go on under a new one."""

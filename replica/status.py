@@ -86,6 +86,17 @@ class FeedStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A replica that takes part, or did."""
+
+    replica: ReplicaId
+    behind: int
+    """Events held here that it is not known to have observed: what `stable` waits for."""
+    retired: bool
+    """Nobody waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unfolded:
     """Events that are kept and forwarded, and are in no present.
 
@@ -123,3 +134,6 @@ class Status:
     due: tuple[DueStatus, ...]
     reactions: tuple[ReactionStatus, ...]
     feeds: tuple[FeedStatus, ...]
+    stable: VersionVector
+    """What every live member is known to have observed."""
+    members: tuple[Member, ...]

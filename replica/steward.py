@@ -29,6 +29,7 @@ class Steward:
         self._core, self._pump, self._backend, self._clock = core, pump, backend, clock
         self._wake = asyncio.Event()
         self._promises = self._standings = None
+        self._learnt = 0
 
     async def run(self) -> None:
         """Work until the replica is closed, or this is cancelled."""
@@ -46,7 +47,8 @@ class Steward:
 
     def _hear(self, settled: Settled) -> None:
         memory = self._core.memory
-        if self._core.ripe:
+        if self._core.ripe or self._core.members.changes != self._learnt:
+            self._learnt = self._core.members.changes
             self._wake.set()
         if memory.promises is not self._promises or memory.standings is not self._standings or settled.refolded:
             self._promises, self._standings = memory.promises, memory.standings  # type: ignore[assignment]

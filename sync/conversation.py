@@ -27,7 +27,7 @@ from sync.channel import Channel, ChannelClosed
 from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.gate import Gates, gated
 from sync.link import Link
-from sync.protocol import Close, Doubt, Effect, Fetch, Ingest, Send, Session
+from sync.protocol import Close, Doubt, Effect, Fetch, Ingest, Learn, Send, Session
 
 log = logging.getLogger("anabranch.sync")
 
@@ -123,7 +123,8 @@ class Conversation:
                 text = f"the peer did not say within {self._handshake:g} s what it holds"
                 self._say(self.session.close(RemoteProtocolError("silent", text)))
             elif len(self._outbox) <= OUTBOX:
-                self._say(self.session.tick(standing.horizon(self._replica.core, self._replica.now())))
+                core = self._replica.core
+                self._say(self.session.tick(standing.horizon(core, self._replica.now()), core.members.rows()))
             pause = TICK
 
     def _hear(self, settled: Settled) -> None:
@@ -140,6 +141,8 @@ class Conversation:
         for effect in effects:
             if isinstance(effect, Ingest):
                 self._say(self.session.ingested(effect.number, await self._ingest(effect)))
+            elif isinstance(effect, Learn):
+                self._replica.learn(effect.rows)
             elif isinstance(effect, Doubt):
                 if self._replica.core.me == self.session.hello.replica:
                     log.warning("%s: %s", self._replica.name, printable(effect.why))

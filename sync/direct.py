@@ -14,7 +14,7 @@ from replica.errors import AnabranchError
 from replica.outgoing import collect
 from sync import standing
 from sync.errors import ProtocolError
-from sync.protocol import Close, Doubt, Effect, Fetch, Ingest, Send, Session
+from sync.protocol import Close, Doubt, Effect, Fetch, Ingest, Learn, Send, Session
 
 
 class DirectNode:
@@ -51,7 +51,8 @@ class DirectNode:
     def tick(self, now: int) -> None:
         """2 s have passed."""
         for link, session in self.sessions.items():
-            self._do(link, session.tick(standing.horizon(self.replica.core, now)))
+            core = self.replica.core
+            self._do(link, session.tick(standing.horizon(core, now), core.members.rows()))
 
     def resume(self, link: str) -> None:
         self._do(link, self.sessions[link].resume())
@@ -81,6 +82,8 @@ class DirectNode:
                         self._do(link, session.ingested(number, error))
                     else:
                         self._do(link, session.ingested(number, result))
+                case Learn(rows):
+                    self.replica.core.members.learn_rows(rows)
                 case Doubt():
                     if self.replica.core.me == session.hello.replica:
                         self.replica.doubt()

@@ -8,6 +8,7 @@
 | 3   | Ack     | batch `number` is durable here; a digest of all my heads now                          |
 | 4   | Digest  | a digest of all my heads now; said every 2 s                                          |
 | 5   | Bye     | the session ends, and why                                                             |
+| 6   | Known   | what members are known to have observed, those that have not been said on this link   |
 
 Every message is an array that begins with its tag. Unknown tags and extra elements end the session: a later
 format says so in its Hello.
@@ -31,6 +32,8 @@ MAX_FRAME = 1 << 20
 PART = 16_384
 """Heads in one part of a Have: about 0.75 MiB."""
 MAX_PARTS = 16
+MAX_PAIRS = 16_384
+"""Pairs of replica and seq in one Known: what is more is said at the next tick."""
 MAX_HEADS = 64
 """Histories under one id that are compared: there should be one."""
 
@@ -79,6 +82,8 @@ class Ack(_Message, frozen=True, tag=3):
 class Digest(_Message, frozen=True, tag=4):
     digest: bytes
     horizon: int
+    known: bytes = b""
+    """A digest of what all members are known here to have observed."""
 
 
 class Bye(_Message, frozen=True, tag=5):
@@ -86,7 +91,12 @@ class Bye(_Message, frozen=True, tag=5):
     text: Words
 
 
-Message = Hello | Have | Batch | Ack | Digest | Bye
+class Known(_Message, frozen=True, tag=6):
+    rows: list[tuple[Bits64, list[tuple[Bits64, Bits64]]]]
+    """Members, each with the version that it is known to have observed."""
+
+
+Message = Hello | Have | Batch | Ack | Digest | Bye | Known
 
 encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode

@@ -12,6 +12,8 @@ Rule 4. Every tick each side says a digest of its heads, and acknowledgements ca
         though nothing is under way, a Have asks for an exchange. So a lost last message delays, never stalls.
         A frame may be lost, doubled or overtaken, the first ones too: what comes before its Hello or Have is
         set aside, and asked for again. (The shell ends a conversation that never begins.)
+        What members are known to have observed is said at ticks, where it has not been said; all of it again
+        where the digests of that go on differing.
 Rule 5. Each side says how far in the future it accepts stamps. The other one stops there: what is stamped
         later waits, and is counted.
 Rule 6. What a peer claims is checked before it is believed. A false claim ends the session with one typed
@@ -25,19 +27,22 @@ Theory of operation. `theirs` is what the peer is known to have, or will have wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from merge.version import printable
 from replica.arrange import Gap
 from replica.block import Head, Slice
 from replica.ingest import Ingested
+from replica.members import Row
+from replica.members import digest_of as known_digest
 from replica.outgoing import MAX_SLICES, Want
 from sync.compare import compare
 from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.message import (
     FORMAT,
     MAX_FRAME,
+    MAX_PAIRS,
     MAX_PARTS,
     PART,
     Ack,
@@ -47,6 +52,7 @@ from sync.message import (
     Have,
     Heads,
     Hello,
+    Known,
     Message,
     decode,
     digest_of,
@@ -99,7 +105,13 @@ class Close(NamedTuple):
     error: ProtocolError | None
 
 
-Effect = Send | Ingest | Fetch | Doubt | Close
+class Learn(NamedTuple):
+    """The peer says what members have observed."""
+
+    rows: list[Row]
+
+
+Effect = Send | Ingest | Fetch | Doubt | Close | Learn
 
 
 class Session:
@@ -137,6 +149,11 @@ class Session:
         """The slices of the batch that is being ingested."""
         self._parts: dict[int, Have] = {}
         """Parts of a Have that is not whole yet."""
+        self._known: list[Row] = []
+        self._told: dict[int, list[tuple[int, int]]] = {}
+        """What was said of members on this link."""
+        self._differs = 0
+        """How often in a row the peer knew something else of members."""
         self._current = True
         """The batch at hand was sent after the peer had received our latest Have."""
 
@@ -205,9 +222,10 @@ class Session:
                 self._pump()
         return self._effects()
 
-    def tick(self, horizon: int) -> list[Effect]:
-        """About 2 s have passed; stamps up to `horizon` (wall ms) are accepted now."""
+    def tick(self, horizon: int, known: Sequence[Row] = ()) -> list[Effect]:
+        """About 2 s have passed; stamps up to `horizon` (wall ms) are accepted, and so much is known of members."""
         self.horizon = max(self.horizon, horizon)
+        self._known = list(known)
         if self.closed:
             return []
         if self.theirs is None:
@@ -219,7 +237,8 @@ class Session:
         if any(age > PATIENCE for age in self._under_way.values()):
             self._under_way.clear()
             self._say_have(reply=True)
-        self._say(Digest(digest_of(self.mine), self.horizon))
+        self._say_known()
+        self._say(Digest(digest_of(self.mine), self.horizon, known_digest(self._known)))
         self._pump()
         return self._effects()
 
@@ -256,7 +275,17 @@ class Session:
         elif isinstance(message, Ack):
             self._under_way.pop(message.number, None)
             self._hear(message.digest, message.horizon)
+        elif isinstance(message, Known):
+            if sum(len(pairs) + 1 for _, pairs in message.rows) > 2 * MAX_PAIRS:
+                raise RemoteProtocolError(
+                    "too-large", "what is known of members, in more parts than one message holds"
+                )
+            self._out.append(Learn(message.rows))
         else:
+            if message.known != known_digest(self._known):
+                self._differs += 1
+                if self._differs >= PATIENCE:
+                    self._told, self._differs = {}, 0
             self._hear(message.digest, message.horizon)
             if not self.in_sync and not self._under_way and not self._fetching:
                 self._say_have(reply=True)
@@ -347,6 +376,18 @@ class Session:
         parts = [rows[at : at + PART] for at in range(0, len(rows), PART)] or [[]]
         for number, part in enumerate(parts):
             self._say(Have(self._haves, part, reply, number, len(parts)))
+
+    def _say_known(self) -> None:
+        """Say what is known of members and has not been said, as much as one message holds."""
+        news: list[Row] = []
+        pairs = 0
+        for member, row in self._known:
+            if self._told.get(member) != row and (not news or pairs + len(row) < MAX_PAIRS):
+                news.append((member, row[:MAX_PAIRS]))
+                pairs += len(row) + 1
+                self._told[member] = row
+        if news:
+            self._say(Known(news))
 
     def _push(self, slices: list[Slice], newest: int) -> bool:
         """Send what has just become durable, if the peer has all that is below it and room for it."""

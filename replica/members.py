@@ -1,0 +1,200 @@
+"""Members: who takes part, what each is known to have observed, and so what is settled.
+
+A replica is a member from its introduction on (the first commit of its log), until a `ReplicaRetired` names it.
+
+Rule 1. What a member is known to have observed only grows: the greatest of all that was said of it, by the
+        contexts of its own commits, by itself, and by others. So it does not matter in which order, how often
+        or by which way it is heard of.
+Rule 2. `stable` is what every live member is known to have observed: the meet of their versions. Versions are
+        causally closed and end between commits, and so is their meet. What lies in it is *settled*, what lies
+        beyond it *tentative*.
+Rule 3. It never shrinks, here and through closing and opening: what was settled stays so. A newcomer who had
+        not heard of it does not undo that; what it wrote under an earlier stamp can still come before what is
+        settled.
+Rule 4. A member that is silent holds it back, for it may have decided anything meanwhile. One that will not
+        come back is retired by somebody, which is a fact like any other. One that writes on all the same is not
+        waited for.
+Rule 5. Of an id under which a second history was written only what lies below the parting counts: above it a
+        number does not name one event.
+
+Source: Baquero, Almeida, Shoker 2017 (causal stability); Wuu and Bernstein 1984 (what I know that others know).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from merge.version import NOTHING, VersionVector
+from replica.commit import Commit, Recorded
+from replica.errors import Refused
+from replica.event import Event, encode_event
+from replica.introduction import stream_of
+from replica.log import Kept
+from replica.status import Member
+
+if TYPE_CHECKING:
+    from replica.core import Core
+
+OBSERVED, STABLE, RETIRED = "member", "stable", "retired"
+"""The kinds under which it is kept beside the log: what members have observed, what is settled, who is retired."""
+KINDS = (OBSERVED, STABLE, RETIRED)
+
+Row = tuple[int, list[tuple[int, int]]]
+"""A member, and the version that it is known to have observed."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(dict[int, int]).decode
+
+
+class ReplicaRetired(Event, frozen=True):
+    """A replica takes part no more: nobody waits for what it has observed."""
+
+    replica: int
+
+
+_decode_retired = msgspec.msgpack.Decoder(ReplicaRetired).decode
+
+
+class Members:
+    """What a replica knows of the others. Not part of a draft: it is heard of, not decided, and it only grows."""
+
+    def __init__(self, core: Core, kept: Iterable[Kept]) -> None:
+        self._core = core
+        self.observed: dict[int, VersionVector] = {}
+        self._floor = NOTHING
+        self._unsaved: set[int] = set()
+        self.changes = 0
+        """Counts what was learnt: whoever waits compares it."""
+        self._computed: tuple[object, VersionVector] | None = None
+        for one in kept:
+            if one.kind == OBSERVED:
+                self.observed[int(one.key, 16)] = VersionVector(_decode(one.value))
+            elif one.kind == STABLE:
+                self._floor = VersionVector(_decode(one.value))
+        self._saved_floor = self._floor
+
+    # --- learning ---
+
+    def learn(self, member: int, version: VersionVector) -> None:
+        """A member has observed `version`. One whose introduction is not here is not heard of yet."""
+        core = self._core
+        if member == core.me or member not in core.memory.lineages:
+            return
+        before = self.observed.get(member, NOTHING)
+        after = before | version
+        if after != before:
+            self.observed[member] = after
+            self._unsaved.add(member)
+            self.changes += 1
+
+    def learn_rows(self, rows: Iterable[Row]) -> bool:
+        """What a peer says of members. Was any of it new?"""
+        before = self.changes
+        for member, pairs in rows:
+            self.learn(member, VersionVector(pairs))
+        return self.changes != before
+
+    def learn_commits(self, news: Iterable[tuple[Commit, VersionVector]]) -> None:
+        """What the contexts of new commits say of their authors; the last of each says all."""
+        last = {commit.replica: (commit, context) for commit, context in news}
+        for replica, (commit, context) in last.items():
+            self.learn(replica, context.advance(replica, commit.last))
+
+    # --- what follows ---
+
+    @property
+    def live(self) -> list[int]:
+        """The members that are waited for."""
+        memory = self._core.memory
+        return [replica for replica in memory.lineages if replica not in memory.retired]
+
+    def seen_by(self, member: int) -> VersionVector:
+        return self._core.memory.version if member == self._core.me else self.observed.get(member, NOTHING)
+
+    @property
+    def stable(self) -> VersionVector:
+        """The past that every live member is known to have observed."""
+        memory = self._core.memory
+        key = memory.version, memory.retired, self.changes
+        if self._computed is None or self._computed[0] != key:
+            version = memory.version
+            for member in self.live:
+                version &= self.seen_by(member)
+            for replica, lineage in memory.lineages.items():
+                if lineage.forked:
+                    parting = min(row.after for row in lineage.rows if row.parent)
+                    if version[replica] > parting:
+                        version = VersionVector({**version.seqs, replica: parting})
+            self._floor |= version
+            self._computed = key, self._floor
+        return self._computed[1]
+
+    def rows(self) -> list[Row]:
+        """What is known of all live members, to tell a peer."""
+        return [(member, sorted(self.seen_by(member).seqs.items())) for member in sorted(self.live)]
+
+    def status(self) -> Iterator[Member]:
+        """Who takes part, and how much of what is held here each is not known to have observed."""
+        memory = self._core.memory
+        for replica in memory.lineages:
+            seen = self.seen_by(replica)
+            behind = sum(max(seq - seen[other], 0) for other, seq in memory.version.seqs.items())
+            yield Member(self._core.label(replica), behind, replica in memory.retired)
+
+    # --- keeping ---
+
+    @property
+    def unsaved(self) -> bool:
+        return bool(self._unsaved) or self.stable != self._saved_floor
+
+    def save(self) -> None:
+        """Keep what was learnt beside the log. A step of the core."""
+        draft = self._core.draft
+        for member in self._unsaved:
+            draft.keep(OBSERVED, f"{member:016x}", _encode(dict(self.observed[member].seqs)))
+        self._unsaved.clear()
+        self._saved_floor = self.stable
+        draft.keep(STABLE, "", _encode({int(replica): seq for replica, seq in self._saved_floor.seqs.items()}))
+
+
+def digest_of(rows: list[Row]) -> bytes:
+    """8 bytes that name what is known of all members."""
+    return blake2b(_encode(rows), digest_size=8).digest()
+
+
+def retirement(core: Core, member: int) -> Recorded:
+    """The fact that a member is retired; Refused where that cannot be."""
+    memory = core.now
+    if member not in memory.lineages:
+        raise Refused(f"no replica {member:016x} has introduced itself here: nothing was recorded")
+    if member in memory.retired:
+        raise Refused(f"{core.label(member)} is retired already: nothing was recorded")
+    if [replica for replica in memory.lineages if replica not in memory.retired] == [member]:
+        raise Refused(f"{core.label(member)} is the last live member, and cannot be retired: nothing was recorded")
+    event = ReplicaRetired(member)
+    return Recorded(stream_of(member), ReplicaRetired.__name__, event.schema, encode_event(event))
+
+
+def hear_of_retired(core: Core) -> None:
+    """Take note of who is retired by what the draft brings."""
+    draft = core.draft
+    kind = ReplicaRetired.__name__, ReplicaRetired.schema
+    for commit, _ in draft.news if kind in draft.types else ():
+        for event in commit.events:
+            if (event.type, event.schema) != kind:
+                continue
+            try:
+                member = _decode_retired(event.payload).replica
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+            if event.stream == stream_of(member):
+                draft.memory.retired |= {member}
+                draft.keep(RETIRED, f"{member:016x}", b"")
+
+
+def retired(kept: Iterable[Kept]) -> frozenset[int]:
+    return frozenset(int(one.key, 16) for one in kept if one.kind == RETIRED)

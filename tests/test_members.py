@@ -1,0 +1,290 @@
+"""Certainty: what every live member is known to have observed, and what follows from that."""
+
+from __future__ import annotations
+
+from random import Random
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from merge.version import VersionVector
+from replica import Due, Refused, Replica
+from replica.arrange import Gap
+from replica.commit import Recorded
+from replica.direct import DirectReplica, reader_of
+from replica.introduction import stream_of
+from sync import connect, linked, serve
+from sync.errors import RemoteProtocolError
+from sync.message import Digest, Known, decode, encode
+from sync.protocol import Learn, Send
+from tests.loop import in_loop, until
+from tests.network import NOW, Network
+from tests.shop import HOME, JOURNAL, AddItem, ItemAdded, Journal, ShoppingList, TakeNote, direct
+from tests.test_due import Ask, Questions
+
+LINE = ["ab", "bc", "cd"]
+
+
+def network(names="abcd", links=LINE):
+    made = Network(names, links)
+    for name in names:
+        made.nodes[name].replica.execute(HOME, AddItem(name), NOW)
+    made.settle()
+    return made
+
+
+def meet(here, there):
+    here.flush()
+    there.flush()
+    assert not isinstance(there.ingest(list(here.all_slices())), Gap)
+    there.flush()
+
+
+def everywhere(made):
+    return [node.replica.core.stable for node in made.nodes.values()]
+
+
+def test_what_all_have_observed_is_settled_everywhere_through_relays():
+    """In a line of four, after some ticks without anything new: the whole past, on each of them."""
+    made = network()
+    versions = {node.replica.core.memory.version for node in made.nodes.values()}
+    assert len(versions) == 1
+    assert set(everywhere(made)) == versions
+    assert made.faults() == []
+
+
+def test_a_lone_replica_is_certain_of_all_that_it_knows():
+    """There is nobody to wait for."""
+    alice = direct("alice")
+    alice.execute(HOME, AddItem("milk"), 1)
+    alice.flush()
+    assert alice.core.stable == alice.core.memory.version
+
+
+def test_a_member_that_is_cut_off_holds_it_back_until_it_is_retired():
+    """What it had observed stays settled; the rest is tentative; retiring it is a fact that all hear of."""
+    made = network("abc", ["ab", "bc"])
+    a, c = made.nodes["a"].replica, made.nodes["c"].replica
+    settled = a.core.stable
+    made.cut("bc")
+    made.links.remove("bc")
+    a.execute(HOME, AddItem("more"), NOW + 5)
+    made.settle()
+    assert a.core.stable == settled < a.core.memory.version
+    assert made.nodes["b"].replica.core.stable == settled
+    behind = {str(one.replica): one.behind for one in a.core.members.status()}
+    assert behind == {"a": 0, "b": 0, "c": 1}
+    a.core.retire(c.core.me, NOW + 6)
+    a.flush()
+    made.settle()
+    for name in "ab":
+        replica = made.nodes[name].replica
+        assert replica.core.stable == replica.core.memory.version
+        assert [one.retired for one in replica.core.members.status() if str(one.replica) == "c"] == [True]
+        again = DirectReplica(replica.log, "shop", name, (ShoppingList, Journal), random=Random(1))
+        assert again.core.memory.retired == {c.core.me}
+    with pytest.raises(Refused, match="retired already"):
+        a.core.retire(c.core.me, NOW + 7)
+    with pytest.raises(Refused, match="has introduced itself here"):
+        a.core.retire(5, NOW + 7)
+
+
+def test_the_last_live_member_cannot_be_retired():
+    """Somebody must be left to know."""
+    alice = direct("alice")
+    alice.execute(HOME, AddItem("milk"), 1)
+    with pytest.raises(Refused, match="the last live member"):
+        alice.core.retire(alice.core.me, 2)
+
+
+def test_nonsense_in_a_retirement_retires_nobody():
+    """Bytes that are no such fact, or one in another replica's stream: carried, and not believed."""
+    alice, bob = direct("alice"), direct("bob")
+    alice.execute(HOME, AddItem("milk"), 1)
+    bob.execute(HOME, AddItem("eggs"), 1)
+    meet(bob, alice)
+    good = msgspec.msgpack.encode({"replica": bob.core.me})
+    for at, (stream, payload) in enumerate(((stream_of(bob.core.me), b"\x80"), (stream_of(alice.core.me), good))):
+        core = alice.core
+        alice._step(lambda: core._introduce(1))
+        core._record(
+            (Recorded(stream, "ReplicaRetired", 1, payload),), core.now.stamp._replace(wall=100 + at), None
+        )
+        alice.flush()
+    assert alice.core.memory.retired == frozenset()
+    meet(alice, bob)
+    assert bob.core.memory.retired == frozenset()
+
+
+KINDS = ["write", "note", "send", "send", "tell", "crash", "save"]
+STEPS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2), st.integers(0, 2)), max_size=50)
+
+
+@settings(max_examples=100, deadline=None)
+@given(STEPS)
+def test_nobody_takes_for_settled_what_a_member_has_not_observed_and_it_never_shrinks(steps):
+    """Checked after each step, against what every replica really holds; newcomers are there from the beginning."""
+    names = ("alice", "bob", "carol")
+    replicas = [direct(name) for name in names]
+    for replica in replicas:
+        replica.execute(HOME, AddItem("x"), 1)
+    for here in replicas:
+        for there in replicas:
+            if here is not there:
+                meet(here, there)
+    durable = [VersionVector()] * 3
+    for wall, (step, one, other) in enumerate(steps):
+        replica = replicas[one]
+        before = replica.core.stable
+        if step == "write":
+            replica.execute(HOME, AddItem(f"{wall}"), 1000 + wall)
+            replica.flush()
+        elif step == "note":
+            replica.execute(JOURNAL, TakeNote(f"{wall}"), 1000 - wall)
+            replica.flush()
+        elif step == "send" and one != other:
+            meet(replica, replicas[other])
+        elif step == "tell":
+            replicas[other].core.members.learn_rows(replica.core.members.rows())
+        elif step == "save":
+            replica.save_members()
+            durable[one] = replica.core.stable
+        elif step == "crash":
+            replicas[one] = direct(names[one], log=replica.log)
+            before = durable[one]
+        assert before <= replicas[one].core.stable
+        for each in replicas:
+            stable = each.core.stable
+            assert all(stable <= there.core.memory.version for there in replicas)
+            settled = each.settled(JOURNAL).state
+            lines = [line for line, _ in each.present(JOURNAL).state]
+            assert [line for line, _ in settled] == [line for line in lines if line in {one for one, _ in settled}]
+
+
+def test_what_is_settled_does_not_change_when_a_late_past_arrives():
+    """An ordered stream: the tentative present is rewound, the settled one only grows at its end."""
+    alice, bob = direct("alice"), direct("bob")
+    for replica in (alice, bob):
+        replica.execute(JOURNAL, TakeNote(f"{replica.core.identity.name} 1"), 100)
+    meet(alice, bob)
+    meet(bob, alice)
+    for here, there in ((alice, bob), (bob, alice), (alice, bob)):
+        there.core.members.learn_rows(here.core.members.rows())
+    settled = alice.settled(JOURNAL).state
+    assert len(settled) == 2
+    alice.execute(JOURNAL, TakeNote("alice 2"), 300)
+    bob.execute(JOURNAL, TakeNote("bob 2"), 200)
+    alice.flush()
+    before = alice.present(JOURNAL).state
+    meet(bob, alice)
+    assert alice.present(JOURNAL).state[: len(before)] != before
+    assert alice.settled(JOURNAL).state[:2] == settled
+
+
+class Patient(Questions):
+    """Answers only what every member has heard asked."""
+
+    def due(self):
+        for due in super().due():
+            yield Due(due.command, due.cause, settled=True)
+
+
+def test_what_is_due_may_wait_until_its_cause_is_settled():
+    """A policy of the aggregate: no answer before everybody is known to have heard the question."""
+    alice, bob = (direct(name, aggregates=(Patient, ShoppingList)) for name in ("alice", "bob"))
+    for replica in (alice, bob):
+        replica.execute(HOME, AddItem("x"), 1)
+    meet(bob, alice)
+    meet(alice, bob)
+    alice.execute("questions/all", Ask("why"), 2)
+    assert alice.carry_out(3) == 0
+    meet(alice, bob)
+    assert alice.carry_out(4) == 0
+    alice.core.members.learn_rows(bob.core.members.rows())
+    assert alice.carry_out(5) == 1
+
+
+def test_at_rest_nothing_is_said_of_members():
+    """A tick then costs one short frame, however many members there are."""
+    made = network()
+    made.tick()
+    frames = [decode(frame) for node in made.nodes.values() for wire in node.outgoing.values() for frame in wire]
+    assert frames
+    assert {type(frame) for frame in frames} == {Digest}
+    assert len({frame.known for frame in frames}) == 1
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Known([(1, [(n, 1) for n in range(40_000)])]),
+        [6, [[1, [[-1, 5]]]]],
+        [6, [["x", []]]],
+        [6, 5],
+    ],
+)
+def test_nonsense_about_members_ends_the_session_and_changes_nothing(frame):
+    """One typed error on both sides; what was known stays as it was."""
+    made = network("ab", ["ab"])
+    replica = made.nodes["a"].replica
+    before = dict(replica.core.members.observed), replica.core.stable
+    session = made.nodes["a"].sessions["ab"]
+    effects = session.receive(encode(frame) if isinstance(frame, Known) else msgspec.msgpack.encode(frame))
+    assert not any(isinstance(effect, Learn) for effect in effects)
+    assert session.closed
+    assert isinstance(effects[-1].error, RemoteProtocolError)
+    assert isinstance(effects[0], Send)
+    assert (dict(replica.core.members.observed), replica.core.stable) == before
+
+
+@in_loop
+async def test_waiting_until_it_is_settled_over_websockets(tmp_path):
+    """Two replicas, real sockets; it stays settled after opening again, before anybody has said a word."""
+
+    def opened(name):
+        return Replica.open(tmp_path / f"{name}.db", store="shop", name=name, aggregates=[ShoppingList, Journal])
+
+    async with opened("alice") as alice, opened("bob") as bob, serve(alice) as server:
+        await bob.execute(HOME, AddItem("eggs"))
+        async with connect(bob, server.url):
+            await alice.execute(HOME, AddItem("milk"))
+            await bob.wait_for(alice.version)
+            await alice.wait_for(bob.version)
+            await alice.wait_stable(alice.version)
+            home = await alice.present(HOME, settled=True)
+            assert set(home.items) >= {"milk"}
+        settled = alice.stable
+        await alice.append(HOME, ItemAdded("tea"))
+        assert alice.stable == settled < alice.version
+        assert "tea" not in (await alice.present(HOME, settled=True)).items
+        assert {str(one.replica): one.behind for one in alice.status().members} == {"alice": 0, "bob": 1}
+    async with opened("alice") as alice:
+        assert alice.stable == settled
+        with pytest.raises(Refused, match="names 0 replicas"):
+            await alice.retire("nobody")
+        await alice.retire("bob")
+        await until(lambda: alice.stable == alice.version)
+
+
+@in_loop
+async def test_a_member_that_nobody_has_heard_of_since_opening_is_not_taken_for_informed():
+    """What it is known to have observed is what its commits say, and no more."""
+    async with (
+        Replica.open(store="shop", name="alice", aggregates=[ShoppingList]) as alice,
+        Replica.open(store="shop", name="bob", aggregates=[ShoppingList]) as bob,
+    ):
+        await bob.execute(HOME, AddItem("eggs"))
+        await alice.execute(HOME, AddItem("milk"))
+        await alice.ingest(list(_slices(bob)))
+        assert str(alice.stable) == "bob:2"
+        async with linked(alice, bob):
+            await alice.wait_stable(alice.version)
+
+
+def _slices(replica):
+    reader = reader_of(replica.core, replica._backend.log)
+    for lineage in replica.core.memory.lineages.values():
+        for row in lineage.rows:
+            yield from reader.whole(row)
