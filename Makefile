@@ -6,6 +6,7 @@ SOURCES := merge replica sync demo tests $(wildcard bench)
 
 help:
 	@echo "make demo    three replicas part, write on, and meet again"
+	@echo "make orders  three places sell one lamp: a crash, a cut, an oversell, and its repair"
 	@echo "make test    the test suite"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   measurements beside other systems (some minutes)"
@@ -33,6 +34,9 @@ $(VENV)/.bench: $(VENV)/.dev
 demo: $(VENV)/.demo
 	@$(PY) -m demo partition
 
+orders: $(VENV)/.demo
+	@$(PY) -m demo orders
+
 test: $(VENV)/.dev
 	$(PY) -m pytest
 
@@ -48,4 +52,4 @@ bench: $(VENV)/.bench
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo orders test check bench clean

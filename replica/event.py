@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from merge.version import ReplicaId
 from replica.commit import MAX_NAME, MAX_SCHEMA
 from replica.errors import InvalidEvent
 
@@ -41,7 +42,14 @@ class Command(msgspec.Struct, frozen=True):
     """Base of commands."""
 
 
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+def _bare(value: Any) -> Any:
+    """A replica id in an event, as in the dot of a fact that it names, is recorded without its label."""
+    if isinstance(value, ReplicaId):
+        return int(value)
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+
+
+_encode = msgspec.msgpack.Encoder(order="deterministic", enc_hook=_bare).encode
 _decode_plain = msgspec.msgpack.Decoder().decode
 _PLAIN = (str, int, bool, bytes, type(None))
 _REFUSED = (TypeError, ValueError, OverflowError, RecursionError)

@@ -140,7 +140,7 @@ class Members:
     def status(self) -> Iterator[Member]:
         """Who takes part, and how much of what is held here each is not known to have observed."""
         memory = self._core.memory
-        for replica in memory.lineages:
+        for replica in sorted(memory.lineages):
             seen = self.seen_by(replica)
             behind = sum(max(seq - seen[other], 0) for other, seq in memory.version.seqs.items())
             yield Member(self._core.label(replica), behind, replica in memory.retired)

@@ -132,7 +132,8 @@ def unsaid(core: Core) -> list[str]:
 
 def status(core: Core) -> Iterator[DueStatus]:
     """What is due, and how it stands."""
-    for key, promise in core.memory.promises.items():
+    found = sorted(core.memory.promises.items(), key=lambda one: (one[1].stream, one[1].cause, one[0]))
+    for key, promise in found:
         mine = promise.owner == core.me
         state = "parked" if promise.parked else "done" if promise.done else "next" if mine else "pending"
         cause = Dot(core.label(promise.cause[0]), promise.cause[1])

@@ -148,7 +148,8 @@ def _histories(core: Core) -> int:
 
 def status(core: Core) -> Iterator[ProjectionStatus]:
     """How each projection stands."""
-    for name, standing in core.memory.standings.items():
+    for name in core.derived.names:
+        standing = core.memory.standings[name]
         yield ProjectionStatus(name, standing.state, standing.stream, standing.dot, standing.why)
 
 

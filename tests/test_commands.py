@@ -170,3 +170,27 @@ async def test_a_fact_for_a_stream_that_cannot_take_it_refuses_the_whole_decisio
         with pytest.raises(InvalidEvent, match="Diary, which folds diary/ann, does not list it"):
             await alice.append("diary/ann", ItemAdded("milk"))
         assert str(alice.version) == ""
+
+
+class Denied(Event, frozen=True):
+    fact: tuple[int, int]
+
+
+class Register(Ordered):
+    stream = "register"
+    events = (Told, Denied)
+
+    def initial(self):
+        return ()
+
+    def evolve(self, state, event, moment):
+        return (*state, event)
+
+
+@in_loop
+async def test_an_event_can_name_another_by_its_dot():
+    """As it was returned, with the label of its replica, which is not recorded."""
+    async with Replica.open(store="shop", name="alice", aggregates=[Register]) as alice:
+        (dot,) = (await alice.append("register/1", Told("rain"))).dots
+        await alice.append("register/1", Denied(dot), cause=dot)
+        assert (await alice.present("register/1")).state[1] == Denied((int(dot.replica), 2))

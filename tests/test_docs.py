@@ -13,15 +13,29 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/guarantees.md", "docs/protocol.md")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROGRAMS = [
+    pytest.param(program, printed, id=f"{page.name}-{at}")
+    for page in PAGES
+    for at, (program, printed) in enumerate(
+        re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", page.read_text(), re.S)
+    )
+]
 
 
-def test_the_program_in_the_readme_prints_what_the_readme_says(tmp_path):
+def test_every_page_that_explains_how_to_use_it_has_a_program():
+    """And there are as many programs as there are blocks of Python: each is run."""
+    blocks = sum(page.read_text().count("```python") for page in PAGES)
+    assert blocks == len(PROGRAMS) >= 6
+
+
+@pytest.mark.parametrize(("program", "printed"), PROGRAMS)
+def test_every_program_on_a_page_prints_what_the_page_says(program, printed, tmp_path):
     """Copied out and run in an empty folder, line for line."""
-    (program, printed) = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", README, re.S).groups()
     run = {"cwd": tmp_path, "timeout": 60, "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(ROOT)}, **run)
-    assert (done.stdout, done.stderr, done.returncode) == (printed, "", 0)
+    assert (done.stdout, done.returncode) == (printed, 0), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_every_make_target_that_is_documented_exists():
