@@ -28,9 +28,12 @@ from replica.projection import EventRows, StreamRows
 from replica.reaction import Reaction, reaction
 from replica.replica import Change, Replica
 from replica.status import Status, Unfolded
+from replica.target import POSTGRES, SQLITE, Database, Export
 from replica.verify import Verified
 
 __all__ = [
+    "POSTGRES",
+    "SQLITE",
     "Addressed",
     "Aggregate",
     "AnabranchError",
@@ -39,10 +42,12 @@ __all__ = [
     "Command",
     "Committed",
     "DamagedLog",
+    "Database",
     "Due",
     "Entry",
     "Event",
     "EventRows",
+    "Export",
     "Feed",
     "FileInUse",
     "Given",

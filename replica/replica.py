@@ -32,6 +32,7 @@ from replica.due import OwnerChanged
 from replica.entry import Entry, Selection, entries
 from replica.errors import Closed, PoisonEvent, ProjectionStopped, Refused, StoreError, WrongStore
 from replica.event import Command, Event
+from replica.export import exporters
 from replica.feed import Feed, runners
 from replica.folding import fold_within, unfolded
 from replica.follow import Follower
@@ -47,6 +48,7 @@ from replica.rows import build
 from replica.sqlite import SqliteThread
 from replica.status import Status
 from replica.steward import Steward
+from replica.target import Export
 from replica.verify import Verified, Verifier
 from replica.workers import working
 
@@ -81,6 +83,7 @@ class Replica:
         durability: str,
         reactions: Sequence[Reaction],
         feeds: Sequence[Feed],
+        exports: Sequence[Export],
     ) -> None:
         self._core, self._backend, self._clock, self._durability = core, backend, clock, durability
         self._pump = Pump(
@@ -88,6 +91,7 @@ class Replica:
         )
         self._outbox = Outbox(core, self._pump, backend, reactions)
         self._feeds = runners(core, self._pump, backend, feeds)
+        self._exporters = exporters(core, self._pump, backend, exports)
 
     @classmethod
     @asynccontextmanager
@@ -101,6 +105,7 @@ class Replica:
         projections: Iterable[type[Projection]] = (),
         reactions: Sequence[Reaction] = (),
         feeds: Sequence[Feed] = (),
+        exports: Sequence[Export] = (),
         durability: str = "full",
         clock: Callable[[], int] = wall_clock,
         random: Random | None = None,
@@ -139,7 +144,7 @@ class Replica:
             identity = identity._replace(clean=durability == "full")
             kept = await backend.run(recalled)
             core = Core(store, aggregates, contents, identity, random, projections=projections, kept=kept)
-            replica = cls(core, backend, mark, clock, durability, reactions, feeds)
+            replica = cls(core, backend, mark, clock, durability, reactions, feeds, exports)
             if mark is not None:
                 await replica._save(identity)
                 mark.write(identity)
@@ -148,10 +153,15 @@ class Replica:
                     await replica._pump.do(core.begin)
                     await replica._outbox.recall(replica)
                     steward = Steward(core, replica._pump, backend, clock)
-                    feeding = [feed.run for feed in replica._feeds]
-                    workers = steward.run, replica._outbox.run, replica._keep_members, *feeding
-                    async with working(replica.name, *workers):
-                        yield replica
+                    workers = [steward.run, replica._outbox.run, replica._keep_members]
+                    workers += [feed.run for feed in replica._feeds]
+                    workers += [exporter.run for exporter in replica._exporters]
+                    try:
+                        async with working(replica.name, *workers):
+                            yield replica
+                    finally:
+                        for export in exports:
+                            await export.target.close()
                     await replica._save_members()
             finally:
                 if mark is not None and replica._pump.failure is None:
@@ -262,6 +272,7 @@ class Replica:
             due=tuple(owed.status(core)),
             reactions=tuple(self._outbox.status()),
             feeds=tuple(feed.status() for feed in self._feeds),
+            exports=tuple(exporter.status() for exporter in self._exporters),
             stable=self.stable,
             members=tuple(core.members.status()),
         )

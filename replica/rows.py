@@ -97,7 +97,7 @@ def begin(core: Core, kept: Iterable[Kept]) -> None:
         if name not in derived.names and record.state != "left":
             core.draft.keep(KIND, name, _encode(msgspec.structs.replace(record, state="left")))
     for name in derived.names:
-        if found.get(name) == Record(derived.fingerprint(name), _histories(core), "live"):
+        if found.get(name) == Record(derived.fingerprint(name), histories(core), "live"):
             memory = core.draft.memory
             memory.standings = memory.standings.set(name, Standing(live=True))
         else:
@@ -138,11 +138,12 @@ def stop_table(core: Core, table: str, why: str) -> None:
 def _stand(core: Core, name: str, standing: Standing) -> None:
     memory = core.draft.memory
     memory.standings = memory.standings.set(name, standing)
-    record = Record(core.derived.fingerprint(name), _histories(core), standing.state)
+    record = Record(core.derived.fingerprint(name), histories(core), standing.state)
     core.draft.keep(KIND, name, _encode(record))
 
 
-def _histories(core: Core) -> int:
+def histories(core: Core) -> int:
+    """How many second histories are known: they change what is folded."""
     return sum(len(lineage.rows) - 1 for lineage in core.now.lineages.values())
 
 

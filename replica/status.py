@@ -86,6 +86,22 @@ class FeedStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportStatus:
+    """How a projection stands in a target."""
+
+    export: str
+    table: str
+    state: str
+    """live, building or stopped."""
+    behind: int
+    """Events that it has still to look at."""
+    failures: int
+    """How often the target could not be written in a row,"""
+    why: str | None
+    """and why; or why the projection stopped."""
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """A replica that takes part, or did."""
 
@@ -134,6 +150,7 @@ class Status:
     due: tuple[DueStatus, ...]
     reactions: tuple[ReactionStatus, ...]
     feeds: tuple[FeedStatus, ...]
+    exports: tuple[ExportStatus, ...]
     stable: VersionVector
     """What every live member is known to have observed."""
     members: tuple[Member, ...]
