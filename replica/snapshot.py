@@ -6,9 +6,9 @@ Rule 2. It dies in the transaction that ingests an earlier event of its stream, 
 Rule 3. It carries a fingerprint of the code that folded it. Other code folds again from the log.
 Rule 4. It is never trusted over the log. What does not come back out of its bytes as it went in is not kept;
         what cannot be read is passed over; `verify` folds from the log and compares.
-Rule 5. A ladder: one is taken after every EVERY events of a stream that are folded, and of those behind the
-        newest one stays for each power of two of the distance. So a late past finds one not far below it, and
-        there are few.
+Rule 5. A ladder: one is taken after every EVERY events of a stream that are folded, and two of those behind the
+        newest stay for each power of two of the distance. So there are few, and a late past finds one at most
+        four times as far back as it is itself.
 Rule 6. An ordered aggregate may ask for the earlier events that an event had not seen. So its snapshot serves
         only events that have seen all it holds; for others a lower rung is taken, or the beginning.
 """
@@ -124,16 +124,20 @@ def take(
 
 
 def superfluous(held: Sequence[Kept], newest: int) -> list[Kept]:
-    """Which snapshots of a stream go, when one of `newest` events is added."""
-    seen: set[int] = set()
-    gone = []
-    for kept in reversed(held):
-        snapshot = read(kept)
-        step = 0 if snapshot is None else ((newest - snapshot.events) // EVERY).bit_length()
-        if snapshot is None or snapshot.events >= newest or step in seen:
-            gone.append(kept)
-        seen.add(step)
-    return gone
+    """Which snapshots of a stream go, when one of `newest` events is added.
+
+    Of each power of two, times EVERY, the first snapshot in each of the latest two stretches of that length stays.
+    """
+    rungs = [(snapshot.events, kept) for kept in held if (snapshot := read(kept)) is not None]
+    stay: set[str] = set()
+    length = EVERY
+    while length <= 2 * newest:
+        latest = newest // length
+        for stretch in (latest, latest - 1):
+            first = next((kept.key for events, kept in rungs if events // length == stretch), None)
+            stay |= {first} if first is not None else set()
+        length *= 2
+    return [kept for kept in held if kept.key not in stay]
 
 
 def read(kept: Kept) -> Snapshot | None:
