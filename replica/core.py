@@ -42,7 +42,7 @@ from replica.owed import recall
 from replica.projection import Projection
 from replica.reading import Boundary, End
 from replica.rows import Derived, begin, stop_table
-from replica.snapshot import EVERY, Folded, Loaded, superfluous, take
+from replica.snapshot import EVERY, Folded, Loaded, pause_after, superfluous, take
 from replica.snapshot import KIND as SNAPSHOT
 
 NONE: Map[Any, Any] = Map()
@@ -453,9 +453,8 @@ class Core:
 
     def count(self, stream: str, events: int) -> None:
         """So many more events of a stream were folded."""
-        folded = self.folded.get(stream, NEVER)
-        self.folded[stream] = folded = Folded(folded.events + events, folded.held)
-        if folded.events - folded.held >= self.every and stream.split("/", 1)[0] not in self.unfrozen:
+        self.folded[stream] = folded = self.folded.get(stream, NEVER).more(events)
+        if folded.events - folded.held >= folded.pause and stream.split("/", 1)[0] not in self.unfrozen:
             self.ripe[stream] = None
 
     def snapshot(self, stream: str, held: Sequence[Kept]) -> None:
@@ -473,7 +472,8 @@ class Core:
         for gone in superfluous(held, folded.events):
             self.draft.let_go(Span.one(*gone[:2]))
         self.draft.keep(*kept)
-        self.folded[stream] = Folded(folded.events, folded.events)
+        pause = pause_after(len(kept.value), self.every)
+        self.folded[stream] = Folded(folded.events, folded.events, pause)
         memory = self.draft.memory
         memory.presents = memory.presents.set(stream, aggregate.trim(state))
 

@@ -18,7 +18,7 @@ from merge.version import NOTHING, Dot, VersionVector
 from replica.commit import Commit, Recorded
 from replica.decider import FoldFailed, Happened
 from replica.introduction import OWN_TYPES
-from replica.snapshot import Folded, Loaded
+from replica.snapshot import Folded, Loaded, pause_after
 from replica.status import Unfolded
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def fold_afresh(core: Core, stream: str, loaded: Loaded) -> None:
     begun = core.aggregate_of(stream).empty() if loaded.fold is None else loaded.fold
     memory.presents = memory.presents.set(stream, begun)
     memory.stands = memory.stands.set(stream, loaded.stands)
-    core.folded[stream] = Folded(loaded.events, loaded.events)
+    core.folded[stream] = Folded(loaded.events, loaded.events, pause_after(loaded.size, core.every))
     fold(core, loaded.commits, only=stream)
 
 

@@ -211,8 +211,8 @@ class Log(Protocol):
     def command(self, command: str) -> Done | None:
         """The command of that id, if a commit that is known here carried it out; the one that was known first."""
 
-    def kept(self, span: Span) -> list[Kept]:
-        """What is kept under the keys of a span, in their order."""
+    def kept(self, span: Span, latest: int | None = None) -> list[Kept]:
+        """What is kept under the keys of a span, in their order; or under so many of the latest keys."""
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """All that stands in a table of a projection, in the order of its keys; nothing if there is none."""

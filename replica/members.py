@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -59,6 +59,16 @@ class ReplicaRetired(Event, frozen=True):
 _decode_retired = msgspec.msgpack.Decoder(ReplicaRetired).decode
 
 
+class Known(NamedTuple):
+    """What a replica knows of members, and a short name for all of it."""
+
+    rows: list[Row]
+    digest: bytes
+
+
+UNKNOWN = Known([], b"")
+
+
 class Members:
     """What a replica knows of the others. Not part of a draft: it is heard of, not decided, and it only grows."""
 
@@ -70,6 +80,9 @@ class Members:
         self.changes = 0
         """Counts what was learnt: whoever waits compares it."""
         self._computed: tuple[object, VersionVector] | None = None
+        self._rows: dict[int, tuple[VersionVector, Row]] = {}
+        self._known_at: object = None
+        self._known = UNKNOWN
         for one in kept:
             if one.kind == OBSERVED:
                 self.observed[int(one.key, 16)] = VersionVector(_decode(one.value))
@@ -133,9 +146,23 @@ class Members:
             self._computed = key, self._floor
         return self._computed[1]
 
-    def rows(self) -> list[Row]:
-        """What is known of all live members, to tell a peer."""
-        return [(member, sorted(self.seen_by(member).seqs.items())) for member in sorted(self.live)]
+    @property
+    def known(self) -> Known:
+        """What is known of all live members, to tell a peer. Made anew only for what has changed."""
+        memory = self._core.memory
+        key = memory.version, memory.retired, self.changes
+        if self._known_at != key:
+            made = {}
+            for member in sorted(self.live):
+                seen = self.seen_by(member)
+                before = self._rows.get(member)
+                made[member] = (
+                    before if before and before[0] is seen else (seen, (member, sorted(seen.seqs.items())))
+                )
+            self._rows = made
+            rows = [row for _, row in made.values()]
+            self._known_at, self._known = key, Known(rows, blake2b(_encode(rows), digest_size=8).digest())
+        return self._known
 
     def status(self) -> Iterator[Member]:
         """Who takes part, and how much of what is held here each is not known to have observed."""
@@ -159,11 +186,6 @@ class Members:
         self._unsaved.clear()
         self._saved_floor = self.stable
         draft.keep(STABLE, "", _encode({int(replica): seq for replica, seq in self._saved_floor.seqs.items()}))
-
-
-def digest_of(rows: list[Row]) -> bytes:
-    """8 bytes that name what is known of all members."""
-    return blake2b(_encode(rows), digest_size=8).digest()
 
 
 def retirement(core: Core, member: int) -> Recorded:

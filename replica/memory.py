@@ -84,9 +84,10 @@ class MemoryLog:
     def streams(self, category: str, after: str, most: int) -> list[str]:
         return sorted(name for name in self._streams if name > after and name.startswith(f"{category}/"))[:most]
 
-    def kept(self, span: Span) -> list[Kept]:
-        found = (key for kind, key in self._kept if kind == span.kind and key in span)
-        return [Kept(span.kind, key, self._kept[span.kind, key]) for key in sorted(found)]
+    def kept(self, span: Span, latest: int | None = None) -> list[Kept]:
+        found = sorted(key for kind, key in self._kept if kind == span.kind and key in span)
+        keys = found if latest is None else found[-latest:]
+        return [Kept(span.kind, key, self._kept[span.kind, key]) for key in keys]
 
     def unsealed(self) -> list[tuple[int, int]]:
         return [

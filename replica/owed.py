@@ -100,14 +100,13 @@ def carry_out(core: Core, key: str, now: int) -> None:
             put_due(core, promise.stream, present)
             return
         note = Note(command=key, correlation=promise.correlation, cause=promise.cause)
-        committed = core.execute(promise.to, owed.command, now, note)
+        core.execute(promise.to, owed.command, now, note)
     except Missing:
         raise
     except Exception as error:
         park(core, key, f"{type(error).__name__}: {error}")
     else:
-        if not committed.dots:
-            carried_out(core, key)
+        carried_out(core, key)
 
 
 def ready(core: Core, now: int) -> tuple[list[str], int | None]:

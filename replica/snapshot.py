@@ -16,7 +16,7 @@ Rule 6. An ordered aggregate may ask for the earlier events that an event had no
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -34,7 +34,9 @@ log = logging.getLogger("anabranch.replica")
 
 KIND = "snapshot"
 EVERY = 1024
-"""Events between two snapshots: about 30 ms of folding, and a block of a log."""
+"""Events between two snapshots, at least: about 30 ms of folding, and a block of a log."""
+PER_EVENT = 64
+"""Bytes of a snapshot for which one event must have been folded since the last."""
 
 Contexts = list[tuple[Commit, VersionVector]]
 
@@ -58,6 +60,16 @@ class Folded(NamedTuple):
 
     events: int
     held: int
+    pause: int = EVERY
+    """Events until the next snapshot: more where the state is large, so that taking it stays little work."""
+
+    def more(self, events: int) -> Folded:
+        return Folded(self.events + events, self.held, self.pause)
+
+
+def pause_after(size: int, every: int) -> int:
+    """Events until the next snapshot, after one of so many bytes: as many as make a log of about that size."""
+    return max(every, size // PER_EVENT)
 
 
 class Loaded(NamedTuple):
@@ -68,6 +80,8 @@ class Loaded(NamedTuple):
     stands: VersionVector
     events: int
     commits: Contexts
+    size: int = 0
+    """Bytes of the snapshot."""
 
 
 class Limit(NamedTuple):
@@ -169,7 +183,7 @@ def load_streams(
 
 
 def _load(reader: Reader, stream: str, aggregate: Decider, limits: Sequence[Limit]) -> Loaded | None:
-    for kept in reversed(reader.log.kept(span(stream))):
+    for kept in _newest_first(reader, stream):
         snapshot = read(kept)
         if snapshot is None or snapshot.fingerprint != aggregate.fingerprint():
             continue
@@ -177,6 +191,14 @@ def _load(reader: Reader, stream: str, aggregate: Decider, limits: Sequence[Limi
         if loaded is not None:
             return loaded
     return None
+
+
+def _newest_first(reader: Reader, stream: str) -> Iterator[Kept]:
+    """The snapshots of a stream; the newest one is mostly the one that serves, and the others are not read."""
+    newest = reader.log.kept(span(stream), latest=1)
+    yield from newest
+    if newest:
+        yield from reversed(reader.log.kept(span(stream))[:-1])
 
 
 def upon(
@@ -198,7 +220,7 @@ def upon(
     except Exception as error:
         log.warning("a snapshot of %s is passed over: %s. The log has what it held.", stream, error)
         return None
-    return Loaded(fold, stands, snapshot.events, commits)
+    return Loaded(fold, stands, snapshot.events, commits, len(snapshot.fold))
 
 
 def limits_of(news: Iterable[tuple[Commit, VersionVector]], streams: Iterable[str]) -> Mapping[str, list[Limit]]:

@@ -325,9 +325,10 @@ class SqliteLog:
         )
         return [stream for (stream,) in found]
 
-    def kept(self, span: Span) -> list[Kept]:
-        rows = self._db.execute(f"SELECT kind, key, value FROM kept {_SPAN} ORDER BY key", span)
-        return [Kept(*row) for row in rows]
+    def kept(self, span: Span, latest: int | None = None) -> list[Kept]:
+        most = -1 if latest is None else latest
+        query = f"SELECT kind, key, value FROM kept {_SPAN} ORDER BY key DESC LIMIT ?4"
+        return [Kept(*row) for row in self._db.execute(query, (*span, most))][::-1]
 
     def unsealed(self) -> list[tuple[int, int]]:
         return self._db.execute(

@@ -195,6 +195,8 @@ class LogConformance:
         log.close()
         log = self.open()
         assert log.kept(Span("a")) == [Kept("a", "xa", b"new"), *kept[2:]]
+        assert log.kept(Span("a"), latest=2) == kept[2:]
+        assert log.kept(Span("b"), latest=2) == [Kept("b", "x", b"other")]
         assert log.kept(Span("a", "xa", "y")) == [Kept("a", "xa", b"new"), kept[2]]
         assert log.kept(Span("b")) == [Kept("b", "x", b"other")]
         log.write(nothing._replace(keep=(Kept("a", "p", b"stays"),), forget=(Span("a"),)))

@@ -124,7 +124,7 @@ class Conversation:
                 self._say(self.session.close(RemoteProtocolError("silent", text)))
             elif len(self._outbox) <= OUTBOX:
                 core = self._replica.core
-                self._say(self.session.tick(standing.horizon(core, self._replica.now()), core.members.rows()))
+                self._say(self.session.tick(standing.horizon(core, self._replica.now()), core.members.known))
             pause = TICK
 
     def _hear(self, settled: Settled) -> None:

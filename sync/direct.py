@@ -52,7 +52,7 @@ class DirectNode:
         """2 s have passed."""
         for link, session in self.sessions.items():
             core = self.replica.core
-            self._do(link, session.tick(standing.horizon(core, now), core.members.rows()))
+            self._do(link, session.tick(standing.horizon(core, now), core.members.known))
 
     def resume(self, link: str) -> None:
         self._do(link, self.sessions[link].resume())

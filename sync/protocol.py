@@ -27,15 +27,15 @@ Theory of operation. `theirs` is what the peer is known to have, or will have wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from merge.version import printable
 from replica.arrange import Gap
 from replica.block import Head, Slice
 from replica.ingest import Ingested
-from replica.members import Row
-from replica.members import digest_of as known_digest
+from replica.members import UNKNOWN, Row
+from replica.members import Known as Members
 from replica.outgoing import MAX_SLICES, Want
 from sync.compare import compare
 from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
@@ -149,7 +149,7 @@ class Session:
         """The slices of the batch that is being ingested."""
         self._parts: dict[int, Have] = {}
         """Parts of a Have that is not whole yet."""
-        self._known: list[Row] = []
+        self._known = UNKNOWN
         self._told: dict[int, list[tuple[int, int]]] = {}
         """What was said of members on this link."""
         self._differs = 0
@@ -222,10 +222,10 @@ class Session:
                 self._pump()
         return self._effects()
 
-    def tick(self, horizon: int, known: Sequence[Row] = ()) -> list[Effect]:
+    def tick(self, horizon: int, known: Members = UNKNOWN) -> list[Effect]:
         """About 2 s have passed; stamps up to `horizon` (wall ms) are accepted, and so much is known of members."""
         self.horizon = max(self.horizon, horizon)
-        self._known = list(known)
+        self._known = known
         if self.closed:
             return []
         if self.theirs is None:
@@ -238,7 +238,7 @@ class Session:
             self._under_way.clear()
             self._say_have(reply=True)
         self._say_known()
-        self._say(Digest(digest_of(self.mine), self.horizon, known_digest(self._known)))
+        self._say(Digest(digest_of(self.mine), self.horizon, self._known.digest))
         self._pump()
         return self._effects()
 
@@ -282,7 +282,7 @@ class Session:
                 )
             self._out.append(Learn(message.rows))
         else:
-            if message.known != known_digest(self._known):
+            if message.known != self._known.digest:
                 self._differs += 1
                 if self._differs >= PATIENCE:
                     self._told, self._differs = {}, 0
@@ -381,7 +381,7 @@ class Session:
         """Say what is known of members and has not been said, as much as one message holds."""
         news: list[Row] = []
         pairs = 0
-        for member, row in self._known:
+        for member, row in self._known.rows:
             if self._told.get(member) != row and (not news or pairs + len(row) < MAX_PAIRS):
                 news.append((member, row[:MAX_PAIRS]))
                 pairs += len(row) + 1

@@ -175,6 +175,32 @@ def test_the_owner_changes_by_a_fact():
     assert bob.carry_out(7) == 1
 
 
+class Flapping(Questions):
+    """What is due goes and comes back with a fact of another kind: it was answered, whatever the state says."""
+
+    def evolve(self, state, event, moment):
+        asked, answered = state
+        match event:
+            case Asked(what) if what == "again":
+                return (*answered,), ()
+            case Asked(what):
+                return (*asked, (what, tuple(moment.dot))), answered
+            case Answered(what, _):
+                return (), tuple(asked)
+
+
+def test_what_was_carried_out_once_is_not_carried_out_again_when_it_is_due_again():
+    """Its id is known: it counts as done, and nobody tries for ever."""
+    alice = direct("alice", aggregates=(Flapping,))
+    alice.execute(Q, Ask("why"), 1)
+    assert alice.carry_out(2) == 1
+    alice.execute(Q, Ask("again"), 3)
+    assert alice.carry_out(4) == 1
+    assert alice.carry_out(5) == 0
+    assert [promise.done for promise in alice.core.memory.promises.values()] == [True]
+    assert sum(len(kept) for kept in alice.reader().stream(Q)) == 2 * 3
+
+
 def test_a_new_id_owns_nothing():
     """A copy of the file goes on under another id: what is due stays with the original."""
     alice = direct("alice")

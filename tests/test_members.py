@@ -147,7 +147,7 @@ def test_nobody_takes_for_settled_what_a_member_has_not_observed_and_it_never_sh
         elif step == "send" and one != other:
             meet(replica, replicas[other])
         elif step == "tell":
-            replicas[other].core.members.learn_rows(replica.core.members.rows())
+            replicas[other].core.members.learn_rows(replica.core.members.known.rows)
         elif step == "save":
             replica.save_members()
             durable[one] = replica.core.stable
@@ -171,7 +171,7 @@ def test_what_is_settled_does_not_change_when_a_late_past_arrives():
     meet(alice, bob)
     meet(bob, alice)
     for here, there in ((alice, bob), (bob, alice), (alice, bob)):
-        there.core.members.learn_rows(here.core.members.rows())
+        there.core.members.learn_rows(here.core.members.known.rows)
     settled = alice.settled(JOURNAL).state
     assert len(settled) == 2
     alice.execute(JOURNAL, TakeNote("alice 2"), 300)
@@ -202,7 +202,7 @@ def test_what_is_due_may_wait_until_its_cause_is_settled():
     assert alice.carry_out(3) == 0
     meet(alice, bob)
     assert alice.carry_out(4) == 0
-    alice.core.members.learn_rows(bob.core.members.rows())
+    alice.core.members.learn_rows(bob.core.members.known.rows)
     assert alice.carry_out(5) == 1
 
 
