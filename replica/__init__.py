@@ -27,7 +27,7 @@ from replica.ordered import Moment, Ordered
 from replica.projection import EventRows, StreamRows
 from replica.reaction import Reaction, reaction
 from replica.replica import Change, Replica
-from replica.status import Status, Unfolded
+from replica.status import Member, Status, Unfolded
 from replica.target import POSTGRES, SQLITE, Database, Export
 from replica.verify import Verified
 
@@ -54,6 +54,7 @@ __all__ = [
     "Happened",
     "InvalidBatch",
     "InvalidEvent",
+    "Member",
     "Moment",
     "Ordered",
     "Outdated",

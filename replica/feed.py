@@ -16,6 +16,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
@@ -61,6 +62,8 @@ class FeedRunner:
 
     def __init__(self, core: Core, pump: Pump, backend: Backend, feed: Feed) -> None:
         self._core, self._pump, self._backend, self._feed = core, pump, backend, feed
+        if not iscoroutinefunction(feed.deliver):
+            raise TypeError(f"the feed {feed.name} delivers by an `async def`, and {feed.deliver!r} is none")
         self._selection = Selection.of(core, feed.streams, feed.categories, feed.types)
         self._position = VersionVector()
         self._failures = 0

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,6 +61,10 @@ def reaction(
         raise TypeError("a reaction is to at least one type of event, and is tried at least once")
 
     def make(call: React) -> Reaction:
+        if not iscoroutinefunction(call):
+            raise TypeError(
+                f"a reaction is an `async def`, and {call!r} is none: it would run, and count as failed"
+            )
         named = name or getattr(call, "__name__", "")
         if not named or "\n" in named:
             raise TypeError(f"a reaction needs a name, and {named!r} is none")

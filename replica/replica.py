@@ -46,7 +46,7 @@ from replica.pump import Pump
 from replica.reaction import Reaction
 from replica.rows import build
 from replica.sqlite import SqliteThread
-from replica.status import Status
+from replica.status import Member, Status
 from replica.steward import Steward
 from replica.target import Export
 from replica.verify import Verified, Verifier
@@ -274,7 +274,6 @@ class Replica:
             feeds=tuple(feed.status() for feed in self._feeds),
             exports=tuple(exporter.status() for exporter in self._exporters),
             stable=self.stable,
-            members=tuple(core.members.status()),
         )
 
     # --- the read side, and what is due ---
@@ -350,8 +349,15 @@ class Replica:
         if not version <= self.version:
             raise Closed(f"{self.name} was closed before it had observed {version}") from self._pump.failure
 
+    def members(self) -> tuple[Member, ...]:
+        """Who takes part, and how much of what is held here each is not known to have observed.
+
+        Among n members this looks at n times n numbers: it is apart from `status`, which is asked often.
+        """
+        return tuple(self._core.members.status())
+
     async def wait_stable(self, version: VersionVector) -> None:
-        """Wait until every live member is known to have observed `version`; `status().members` says who has not."""
+        """Wait until every live member is known to have observed `version`; `members()` says who has not."""
         changed = asyncio.Event()
         with self._pump.hearing(lambda _: changed.set(), changed):
             while not version <= self._core.stable and not self.closed:

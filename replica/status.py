@@ -153,4 +153,3 @@ class Status:
     exports: tuple[ExportStatus, ...]
     stable: VersionVector
     """What every live member is known to have observed."""
-    members: tuple[Member, ...]

@@ -259,7 +259,7 @@ async def test_waiting_until_it_is_settled_over_websockets(tmp_path):
         await alice.append(HOME, ItemAdded("tea"))
         assert alice.stable == settled < alice.version
         assert "tea" not in (await alice.present(HOME, settled=True)).items
-        assert {str(one.replica): one.behind for one in alice.status().members} == {"alice": 0, "bob": 1}
+        assert {str(one.replica): one.behind for one in alice.members()} == {"alice": 0, "bob": 1}
     async with opened("alice") as alice:
         assert alice.stable == settled
         with pytest.raises(Refused, match="names 0 replicas"):

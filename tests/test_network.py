@@ -193,6 +193,13 @@ class NetworkMachine(RuleBasedStateMachine):
         self.network.clocks[name] = NOW + to
         self.latest = max(self.latest, NOW + to)
 
+    @rule(name=st.sampled_from(NAMES))
+    def take_snapshots(self, name: str) -> None:
+        """Of all that is loaded, at any moment: what is read after a crash begins there."""
+        replica = self.network.nodes[name].replica
+        replica.core.ripe.update(dict.fromkeys(replica.core.memory.presents))
+        replica.snapshot()
+
     # --- what must hold ---
 
     @invariant()
@@ -219,6 +226,8 @@ class NetworkMachine(RuleBasedStateMachine):
             assert replica.heads == first.heads
             assert replica.digest(HOME) == first.digest(HOME)
             assert replica.digest(JOURNAL) == first.digest(JOURNAL)
+            assert replica.core.stable == first.core.memory.version
+            assert replica.settled(JOURNAL).state == replica.present(JOURNAL).state
         assert not any(self.pending.values())
         version = first.core.memory.version
         assert all(fact.dot in version for fact in self.acknowledged)

@@ -196,6 +196,11 @@ async def test_reactions_are_checked_when_the_replica_is_opened():
             pass
     with pytest.raises(TypeError, match="at least one type"):
         reaction()
+    with pytest.raises(TypeError, match="async def"):
+        reaction(ItemAdded)(lambda entry, replica: None)
+    with pytest.raises(TypeError, match="async def"):
+        async with opened(":memory:", feeds=[Feed("x", print)]):
+            pass
 
 
 @in_loop
