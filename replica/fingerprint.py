@@ -31,5 +31,15 @@ def code_of(kind: type, base: type) -> list[Any]:
 
 
 def _plain(code: CodeType) -> tuple[Any, ...]:
-    constants = [_plain(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
-    return code.co_code.hex(), constants, code.co_names, code.co_varnames
+    return code.co_code.hex(), _constant(code.co_consts), code.co_names, code.co_varnames
+
+
+def _constant(value: Any) -> Any:
+    """A constant as a plain value that is the same in every process: a set has no order of its own."""
+    if isinstance(value, CodeType):
+        return _plain(value)
+    if isinstance(value, tuple):
+        return [_constant(one) for one in value]
+    if isinstance(value, frozenset):
+        return "frozenset", sorted(repr(_constant(one)) for one in value)
+    return repr(value)

@@ -98,7 +98,8 @@ class Members:
         if member == core.me or member not in core.memory.lineages:
             return
         before = self.observed.get(member, NOTHING)
-        after = before | version
+        known = VersionVector({r: seq for r, seq in version.seqs.items() if r in core.memory.lineages})
+        after = before | known
         if after != before:
             self.observed[member] = after
             self._unsaved.add(member)

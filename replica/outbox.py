@@ -113,7 +113,7 @@ class Outbox:
 
     async def _react(self, reaction: Reaction, entry: Entry) -> None:
         """React to one event; it has succeeded, or been set aside, when this returns."""
-        while len(self._trying) >= TRYING:
+        while sum(key.startswith(f"{reaction.name}\n") for key in self._trying) >= TRYING:
             self._room.clear()
             await self._room.wait()
         key = aside_key(reaction.name, int(entry.dot.replica), entry.dot.seq)
@@ -156,10 +156,9 @@ class Outbox:
     async def _try(self, aside: Aside) -> None:
         """Try what was set aside, later each time, until it succeeds or is parked."""
         reaction = self._reactions[aside.reaction]
-        dot = self._core.label(aside.replica), aside.seq
         entry = await self._entry(aside)
         if entry is None:
-            await self._pump.do(lambda: self._put(self._failed(aside, f"{dot} cannot be read here", parked=True)))
+            await self._pump.do(lambda: self._put(self._failed(aside, "it cannot be read here", parked=True)))
             return
         left = max(reaction.tries - aside.failures, 1)
         wait = wait_exponential_jitter(multiplier=reaction.first, max=reaction.longest, jitter=reaction.first)

@@ -138,6 +138,10 @@ class StreamRows(Projection, base=True):
     def kinds(cls) -> tuple[type[Event], ...]:
         return cls.of.events
 
+    @classmethod
+    def fingerprint(cls) -> str:
+        return fingerprint(super().fingerprint(), cls.of.fingerprint())
+
 
 class Standing(NamedTuple):
     """How a projection stands."""

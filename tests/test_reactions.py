@@ -129,7 +129,11 @@ async def test_a_failing_reaction_holds_up_neither_others_nor_commands(tmp_path)
     async def never(entry, replica):
         raise RuntimeError("no")
 
-    async with opened(tmp_path / "a.db", never, effects.reaction()) as alice:
+    @reaction(ItemAdded, name="still trying", tries=1000, first=60)
+    async def trying(entry, replica):
+        raise RuntimeError("not yet")
+
+    async with opened(tmp_path / "a.db", never, trying, effects.reaction()) as alice:
         for number in range(100):
             await alice.execute(HOME, AddItem(f"{number}"))
         await until(lambda: len(effects.done) == 100)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 from random import Random
 
 import hypothesis.strategies as st
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 from merge import AWSet, LWWRegister, ORMap, PNCounter
-from replica import Aggregate, Event, Ordered, Replica
+from replica import Aggregate, Event, Ordered, Replica, StreamRows
 from replica.arrange import Gap
 from replica.direct import DirectReplica
 from replica.log import Kept, Span, Transaction
@@ -34,6 +37,7 @@ from tests.shop import (
 )  # fmt: skip
 
 STREAMS = (HOME, JOURNAL)
+ROOT = Path(__file__).parent.parent
 
 
 def direct(name, log=None, every=6, aggregates=(ShoppingList, Journal)):
@@ -331,3 +335,42 @@ async def test_a_replica_takes_snapshots_by_itself_and_verifies_them(tmp_path):
         assert "journal/day: the present in memory differs" in verified.differences[0]
         assert any("journal/day: the snapshot of" in one for one in verified.differences)
         assert await alice.verify(HOME)
+
+
+def test_a_fingerprint_is_the_same_in_every_process():
+    """Whatever the hash seed: a set in the code has no order. Otherwise all would be made again each time."""
+    program = "from tests.test_snapshots import Choosy, Rowed; print(Choosy.fingerprint(), Rowed.fingerprint())"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, env={"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("0", "1", "2", "3")
+    }
+    assert len(found) == 1
+
+
+class Choosy(Journal):
+    """Its code holds a set."""
+
+    def evolve(self, state, event, moment):
+        return (*state, event.line) if event.line in {"milk", "eggs", "tea", "bread"} else state
+
+
+class Rowed(StreamRows):
+    table = "rowed"
+    columns = {"line": str}
+    of = Choosy
+
+    def rows(self, present):
+        return [(line,) for line in present.state]
+
+
+class Otherwise(Choosy):
+    def evolve(self, state, event, moment):
+        return (*state, event.line.upper())
+
+
+def test_the_rows_of_a_stream_depend_on_the_code_that_folds_it():
+    """A projection of an aggregate that folds otherwise is built again."""
+    other = type("Rowed", (Rowed,), {"of": Otherwise})
+    assert other.fingerprint() != Rowed.fingerprint()
