@@ -42,7 +42,7 @@ from replica.owed import recall
 from replica.projection import Projection
 from replica.reading import Boundary, End
 from replica.rows import Derived, begin, stop_table
-from replica.snapshot import EVERY, Folded, Loaded, pause_after, superfluous, take
+from replica.snapshot import EVERY, Folded, Loaded, Unfrozen, pause_after, superfluous, take
 from replica.snapshot import KIND as SNAPSHOT
 
 NONE: Map[Any, Any] = Map()
@@ -124,6 +124,8 @@ class Core:
         """Of the streams that are loaded; a draft that is dropped leaves it a little ahead, which harms nothing."""
         self.ripe: dict[str, None] = {}
         """Streams of which a snapshot should be taken."""
+        self.complaints: list[str] = []
+        """What the shell should log: nothing is lost by it, and somebody should know."""
         self.unfrozen: set[str] = set()
         """Categories of which none can be taken."""
         self._used: dict[str, None] = {}
@@ -420,6 +422,7 @@ class Core:
         """Fold streams from the log: of each the commits that hold its events, by stamp, from a snapshot on."""
         assert self._draft is None, "a stream is loaded between drafts"
         for stream, loaded in streams.items():
+            self.complaints += loaded.damaged
             fold_afresh(self, stream, loaded)
 
     def supply_command(self, command: str, done: Done | None) -> None:
@@ -465,9 +468,11 @@ class Core:
         if state is None or stamp is None or folded.events <= folded.held:
             return
         aggregate = self.aggregate_of(stream)
-        kept = take(aggregate, stream, state, memory.stands[stream], folded.events, memory.version, stamp)
-        if kept is None:
+        try:
+            kept = take(aggregate, stream, state, memory.stands[stream], folded.events, memory.version, stamp)
+        except Unfrozen as error:
             self.unfrozen.add(aggregate.stream)
+            self.complaints.append(str(error))
             return
         for gone in superfluous(held, folded.events):
             self.draft.let_go(Span.one(*gone[:2]))

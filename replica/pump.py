@@ -201,6 +201,7 @@ class Pump:
             return
         supply = await self._backend.run(lambda log: load(reader_of(core, log), missing, core.aggregate_of))
         supply(core)
+        self.say_complaints()
 
     async def _flush(self, steps: list[_Step[Any]]) -> None:
         """Make the draft durable; then answer, then tell."""
@@ -223,6 +224,12 @@ class Pump:
             self._core.drop()
             for step in steps:
                 step.settle(failure)
+
+    def say_complaints(self) -> None:
+        """Log what the core has found that somebody should know."""
+        complaints, self._core.complaints = self._core.complaints, []
+        for words in complaints:
+            log.warning("%s: %s", self.name, words)
 
     def nudge(self) -> None:
         """Tell the listeners that something which is not in the log has changed."""

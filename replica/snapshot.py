@@ -15,7 +15,6 @@ Rule 6. An ordered aggregate may ask for the earlier events that an event had no
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,8 +28,6 @@ from replica.log import Kept, Span
 
 if TYPE_CHECKING:
     from replica.reading import Reader
-
-log = logging.getLogger("anabranch.replica")
 
 KIND = "snapshot"
 EVERY = 1024
@@ -82,6 +79,16 @@ class Loaded(NamedTuple):
     commits: Contexts
     size: int = 0
     """Bytes of the snapshot."""
+    damaged: tuple[str, ...] = ()
+    """Snapshots that were passed over, in words."""
+
+
+class Damaged(Exception):
+    """A snapshot cannot be read. The log has what it held."""
+
+
+class Unfrozen(Exception):
+    """A fold does not come back out of its bytes as it went in, so it is not kept."""
 
 
 class Limit(NamedTuple):
@@ -123,15 +130,15 @@ def take(
     events: int,
     version: VersionVector,
     stamp: Stamp,
-) -> Kept | None:
-    """A snapshot of a fold; None where what comes back out of its bytes would not be what went in."""
+) -> Kept:
+    """A snapshot of a fold. Unfrozen where what comes back out of its bytes would not be what went in."""
     try:
         frozen = aggregate.freeze(fold)
         if not aggregate.same(aggregate.thaw(frozen, stamp, stands), fold):
             raise ValueError("its state does not come out of msgpack as it went in (say its type in `initial`)")
     except Exception as error:
-        log.warning("no snapshots are kept of %s and its like: %s. They are folded from the log.", stream, error)
-        return None
+        words = f"no snapshots are kept of {stream} and its like: {error}. They are folded from the log."
+        raise Unfrozen(words) from error
     when = stamp.wall, stamp.counter, stamp.replica
     held = Snapshot(aggregate.fingerprint(), when, _plain(version), _plain(stands), events, frozen)
     return Kept(KIND, _key(stream, stamp), _encode(held))
@@ -142,7 +149,7 @@ def superfluous(held: Sequence[Kept], newest: int) -> list[Kept]:
 
     Of each power of two, times EVERY, the first snapshot in each of the latest two stretches of that length stays.
     """
-    rungs = [(snapshot.events, kept) for kept in held if (snapshot := read(kept)) is not None]
+    rungs = [(events, kept) for kept in held if (events := _events(kept)) is not None]
     stay: set[str] = set()
     length = EVERY
     while length <= 2 * newest:
@@ -154,12 +161,18 @@ def superfluous(held: Sequence[Kept], newest: int) -> list[Kept]:
     return [kept for kept in held if kept.key not in stay]
 
 
-def read(kept: Kept) -> Snapshot | None:
-    """A snapshot; None where its bytes are damaged."""
+def read(kept: Kept) -> Snapshot:
+    """A snapshot; Damaged where its bytes are none."""
     try:
         return _decode(kept.value)
     except Exception as error:
-        log.warning("a snapshot is passed over, since it cannot be read: %s. The log has what it held.", error)
+        raise Damaged(f"a snapshot cannot be read ({error}); the log has what it held") from error
+
+
+def _events(kept: Kept) -> int | None:
+    try:
+        return read(kept).events
+    except Damaged:
         return None
 
 
@@ -177,19 +190,30 @@ def load_streams(
     limits: Mapping[str, Sequence[Limit]],
 ) -> dict[str, Loaded]:
     """Some streams, each from its newest snapshot that serves, and the commits after it."""
-    found = {stream: _load(reader, stream, aggregate_of(stream), limits.get(stream, ())) for stream in streams}
+    damaged: dict[str, list[str]] = {stream: [] for stream in streams}
+    found = {
+        stream: _load(reader, stream, aggregate_of(stream), limits.get(stream, ()), damaged[stream])
+        for stream in damaged
+    }
     whole = reader.streams([stream for stream, loaded in found.items() if loaded is None])
-    return {stream: loaded or Loaded(None, NOTHING, 0, whole[stream]) for stream, loaded in found.items()}
+    return {
+        stream: (loaded or Loaded(None, NOTHING, 0, whole[stream]))._replace(damaged=tuple(damaged[stream]))
+        for stream, loaded in found.items()
+    }
 
 
-def _load(reader: Reader, stream: str, aggregate: Decider, limits: Sequence[Limit]) -> Loaded | None:
+def _load(
+    reader: Reader, stream: str, aggregate: Decider, limits: Sequence[Limit], damaged: list[str]
+) -> Loaded | None:
     for kept in _newest_first(reader, stream):
-        snapshot = read(kept)
-        if snapshot is None or snapshot.fingerprint != aggregate.fingerprint():
-            continue
-        loaded = upon(reader, stream, aggregate, snapshot, limits)
-        if loaded is not None:
-            return loaded
+        try:
+            snapshot = read(kept)
+            if snapshot.fingerprint == aggregate.fingerprint():
+                loaded = upon(reader, stream, aggregate, snapshot, limits)
+                if loaded is not None:
+                    return loaded
+        except Damaged as error:
+            damaged.append(f"{stream}: {error}")
     return None
 
 
@@ -204,7 +228,7 @@ def _newest_first(reader: Reader, stream: str) -> Iterator[Kept]:
 def upon(
     reader: Reader, stream: str, aggregate: Decider, snapshot: Snapshot, limits: Sequence[Limit] = ()
 ) -> Loaded | None:
-    """A stream from one snapshot; None where that does not serve."""
+    """A stream from one snapshot; None where that does not serve. Damaged where its fold cannot be read."""
     version, stamp = VersionVector(snapshot.version), Stamp(*snapshot.stamp)
     held = {replica: lineage.tip.head.seq for replica, lineage in reader.lineages.items()}
     if any(held.get(replica, 0) < seq for replica, seq in snapshot.version.items()):
@@ -218,8 +242,7 @@ def upon(
     try:
         fold = aggregate.thaw(snapshot.fold, stamp, stands)
     except Exception as error:
-        log.warning("a snapshot of %s is passed over: %s. The log has what it held.", stream, error)
-        return None
+        raise Damaged(f"a snapshot cannot be read ({error}); the log has what it held") from error
     return Loaded(fold, stands, snapshot.events, commits, len(snapshot.fold))
 
 

@@ -20,7 +20,7 @@ from replica.lineage import Lineage
 from replica.log import Log
 from replica.projection import EventRows, StreamRows
 from replica.reading import Reader
-from replica.snapshot import Loaded, Snapshot, read, span, upon
+from replica.snapshot import Damaged, Loaded, Snapshot, read, span, upon
 
 STREAMS = 256
 """Names of streams that are read at once."""
@@ -46,6 +46,7 @@ class Look(NamedTuple):
     commits: Loaded
     snapshots: list[tuple[Snapshot, Loaded]]
     rows: dict[str, list[tuple[Any, ...]]]
+    damaged: list[str]
 
 
 class Verifier:
@@ -93,17 +94,21 @@ class Verifier:
 
         def look(log: Log) -> Look:
             reader, version = _reader(log, core.store)
-            held = [snapshot for kept in log.kept(span(stream)) if (snapshot := read(kept)) is not None]
-            used = [(one, upon(reader, stream, aggregate, one)) for one in held]
-            serving = [
-                (one, loaded)
-                for one, loaded in used
-                if loaded is not None and one.fingerprint == aggregate.fingerprint()
-            ]
+            serving, damaged = [], []
+            for kept in log.kept(span(stream)):
+                try:
+                    held = read(kept)
+                    loaded = upon(reader, stream, aggregate, held)
+                except Damaged as error:
+                    damaged.append(f"{stream}: {error}")
+                else:
+                    if loaded is not None and held.fingerprint == aggregate.fingerprint():
+                        serving.append((held, loaded))
             rows = {table: [row for row in log.rows(table) if row[0] == stream] for table in tables}
-            return Look(version, Loaded(None, NOTHING, 0, reader.stream(stream)), serving, rows)
+            return Look(version, Loaded(None, NOTHING, 0, reader.stream(stream)), serving, rows, damaged)
 
         found = await self._backend.run(look)
+        self._differences += found.damaged
         live = core.memory.presents.get(stream) if core.memory.version == found.version else None
         try:
             fold = fold_apart(core, stream, found.commits)
