@@ -22,9 +22,9 @@ from immutables import Map
 from merge.stamp import Stamp, next_stamp
 from merge.version import Dot, ReplicaId, VersionVector
 from replica.arrange import Gap, Placed
-from replica.block import GENESIS, Head, Slice, Tail
-from replica.commit import MAX_EVENTS, MAX_NAME, MAX_PAYLOAD, Commit, Note, Observed, Recorded
-from replica.decider import Addressed, Decider, Facts, FoldFailed, Given, Happened
+from replica.block import Slice
+from replica.commit import MAX_EVENTS, MAX_PAYLOAD, Commit, Note, Observed, Recorded
+from replica.decider import Decider, Facts, FoldFailed, Given, Happened
 from replica.derive import derive, present_of
 from replica.draft import RECENT, Draft, Memory
 from replica.due import OwnerChanged
@@ -32,15 +32,16 @@ from replica.errors import InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
 from replica.folding import fold_afresh
 from replica.ingest import Ingested, ingest
-from replica.introduction import CATEGORY, OWN_TYPES, ReplicaIntroduced, introduction
+from replica.introduction import CATEGORY, OWN_TYPES
 from replica.layout import join
 from replica.lineage import Lineage
-from replica.log import BlockStart, Contents, Done, Identity, Kept, LogRow, Span, Transaction
+from replica.log import Contents, Done, Identity, Kept, Span, Transaction
 from replica.members import Members, retired, retirement
 from replica.missing import Missing
 from replica.owed import recall
 from replica.projection import Projection
 from replica.reading import Boundary, End
+from replica.recording import addressed, check_name, introduce, record
 from replica.rows import Derived, begin, stop_table
 from replica.snapshot import EVERY, Folded, Loaded, Unfrozen, pause_after, superfluous, take
 from replica.snapshot import KIND as SNAPSHOT
@@ -132,7 +133,7 @@ class Core:
         """Streams in the order in which they were used last."""
         self._labels: dict[int, ReplicaId] = {}
         self._draft: Draft | None = None
-        self._context_known = False
+        self.context_known = False
         self._doubted = False
         self.next_number = max((row.number for row in contents.logs), default=0) + 1
         self.sought: frozenset[Observed] = frozenset()
@@ -256,12 +257,12 @@ class Core:
 
     def _append(self, stream: str, facts: Facts, now: int, note: Note | None) -> Committed:
         """Number, stamp, evolve and record the facts of one decision."""
-        addressed = _addressed(stream, facts)
-        if not addressed:
+        found = addressed(stream, facts)
+        if not found:
             return Committed((), None)
-        folds = {stream: self._loaded(stream) for stream, _ in addressed}
+        folds = {stream: self._loaded(stream) for stream, _ in found}
         admitted = []
-        for stream, event in addressed:
+        for stream, event in found:
             if type(event) not in folds[stream][0].events and type(event) is not OwnerChanged:
                 raise InvalidEvent(
                     f"{type(event).__name__} was not recorded: {type(folds[stream][0]).__name__}, which folds "
@@ -278,7 +279,7 @@ class Core:
                 f"{MAX_EVENTS} events and {MAX_PAYLOAD} bytes. Nothing was recorded: make several commands of it, "
                 "or keep large content elsewhere and record its name."
             )
-        self._introduce(now)
+        introduce(self, now)
         draft, me = self.draft, self.me
         memory = draft.memory
         stamp = next_stamp(now, memory.stamp, me)
@@ -297,7 +298,7 @@ class Core:
                 f"{type(event).__name__} was not recorded: folding it into {stream} raised "
                 f"{type(error).__name__}: {error}"
             ) from error
-        self._record(recorded, stamp, note)
+        record(self, recorded, stamp, note)
         last = first + len(recorded) - 1
         for seq, (stream, _, _) in enumerate(admitted, first):
             memory.presents = memory.presents.set(stream, folds[stream][1])
@@ -331,80 +332,6 @@ class Core:
         memory = self.draft.memory
         commands = NONE if len(memory.commands) > RECENT else memory.commands
         memory.commands = commands.set(command, done)
-
-    def _introduce(self, now: int) -> None:
-        """Begin this replica's log, if it has not begun; and know what it has observed since its last commit."""
-        memory = self.now
-        own = memory.lineages.get(self.me)
-        if own is not None:
-            number = own.tip.number
-            if number not in memory.ends:
-                raise Missing(ends=(number,))
-            if not self._context_known:
-                self._find_unseen(memory.ends[number])
-            return
-        if not self._context_known:
-            self._find_unseen(None)
-        draft = self.draft
-        succeeded = self.identity.succeeds
-        row = draft.memory.lineages[succeeded].tip if succeeded in draft.memory.lineages else None
-        event = ReplicaIntroduced(
-            self.store, self.identity.name, self.me, None if row is None else (row.replica, *row.head)
-        )
-        number = self.take_number()
-        stamp = next_stamp(now, draft.memory.stamp, self.me)
-        tail = Tail(self.store, self.me)
-        row = LogRow(number, self.me, self.identity.name, Head(0, GENESIS), stamp)
-        memory = draft.memory
-        memory.lineages = memory.lineages.set(self.me, Lineage((row,)))
-        memory.ends = memory.ends.set(number, End(tail))
-        draft.touched.add(number)
-        self._record((introduction(event),), stamp, None)
-
-    def _find_unseen(self, end: End | None) -> None:
-        """What this replica has observed since its own last commit: all heads that it has not named yet."""
-        memory = self.now
-        unseen = {}
-        for replica, lineage in memory.lineages.items():
-            if replica != self.me:
-                observed = lineage.tip.head.named(replica)
-                if end is None or end.named.get((replica, lineage.tip.number)) != observed:
-                    unseen[replica] = observed
-        self.draft.memory.unseen = Map(unseen)
-        self._context_known = True
-
-    def _record(self, recorded: tuple[Recorded, ...], stamp: Stamp, note: Note | None) -> Commit:
-        """Append one own commit to the draft. Cannot fail."""
-        draft = self.draft
-        me = self.me
-        lineage = draft.memory.lineages[me]
-        row = lineage.tip
-        end = draft.end(row.number)
-        tail = end.tail
-        memory = draft.memory
-        context = memory.version
-        observed = tuple(sorted(memory.unseen.values())) if memory.unseen else ()
-        commit = Commit(me, tail.seq + 1, stamp, observed, note, recorded)
-        if tail.seq + 1 == tail.first:
-            named = tuple(sorted(end.named.values()))
-            draft.starts.append(BlockStart(row.number, tail.first, tail.parent, end.stamp, named))
-        for stream in {event.stream: None for event in recorded}:
-            if stream not in tail.streams:
-                draft.streams.append((stream, row.number, tail.first))
-        piece = tail.append(commit)
-        head = Head(piece.last, piece.head)
-        memory.version = memory.version.advance(me, piece.last)
-        memory.stamp = stamp
-        memory.lineages = memory.lineages.set(me, lineage.with_row(row.moved_to(head, stamp)))
-        numbers = [memory.lineages[named.replica].tip.number for named in observed]
-        memory.ends = memory.ends.set(row.number, end.after(commit, memory.version, numbers))
-        memory.unseen = NONE
-        draft.remember([(me, Boundary(row.number, head, stamp))])
-        draft.count(recorded)
-        draft.add_slice(row.number, piece)
-        draft.commits.append(commit)
-        draft.news.append((commit, context))
-        return commit
 
     def ingest(
         self, pieces: Sequence[Slice], horizon: int | None = None, placed: list[Placed] | Gap | None = None
@@ -447,9 +374,9 @@ class Core:
     def retire(self, member: int, now: int) -> Committed:
         """Record that a member takes part no more. Refused where that cannot be."""
         recorded = retirement(self, member)
-        self._introduce(now)
+        introduce(self, now)
         stamp = next_stamp(now, self.now.stamp, self.me)
-        commit = self._record((recorded,), stamp, None)
+        commit = record(self, (recorded,), stamp, None)
         return self._committed(stamp, commit.first, commit.last)
 
     # --- snapshots ---
@@ -502,7 +429,7 @@ class Core:
         memory = draft.memory
         memory.version, memory.stamp = VersionVector(version), stamp
         memory.presents = memory.stands = memory.ends = memory.recent = memory.unseen = memory.poison = NONE
-        self._context_known = False
+        self.context_known = False
 
     def succeed(self) -> None:
         """Go on under a new id: the log of the old one stays as history, and is never continued."""
@@ -513,7 +440,7 @@ class Core:
         draft.memory.unseen = NONE
         self.me = replica
         draft.identity_changed = True
-        self._context_known = False
+        self.context_known = False
 
     def doubt(self) -> None:
         """A peer says that it goes by this id. Go on under a new one; once, since a claim costs a peer nothing."""
@@ -566,27 +493,9 @@ class Core:
     def drop(self) -> None:
         """The draft did not become durable. Loaded ends and presents go with it; the log has them."""
         self._draft = None
-        self._context_known = False
+        self.context_known = False
         self._used.clear()
         self.me = self.identity.replica
         self.memory = replace(
             self.memory, ends=NONE, recent=NONE, unseen=NONE, presents=NONE, stands=NONE, commands=NONE, poison=NONE
         )
-
-
-def _addressed(stream: str, facts: Facts) -> list[tuple[str, Event]]:
-    """What a decision in `stream` led to: events, each with the stream that it belongs to."""
-    if facts is None:
-        return []
-    found = [facts] if isinstance(facts, Event | Addressed) else facts
-    return [(one.stream, one.event) if isinstance(one, Addressed) else (stream, one) for one in found]
-
-
-def check_name(stream: str) -> None:
-    """InvalidEvent where a stream cannot have this name."""
-    try:
-        stream.encode()
-    except UnicodeEncodeError:
-        raise InvalidEvent(f"{stream!r} cannot name a stream: half a surrogate pair has no UTF-8 form") from None
-    if not 0 < len(stream) <= MAX_NAME:
-        raise InvalidEvent(f"a stream has a name of 1 to {MAX_NAME} characters, and this has {len(stream)}")

@@ -24,7 +24,7 @@ from replica.arrange import Gap
 from replica.backend import Backend, MemoryBackend, connected
 from replica.block import Slice
 from replica.commit import make_note
-from replica.core import Committed, Core, Settled, check_name
+from replica.core import Committed, Core, Settled
 from replica.decider import Decider
 from replica.digest import digest
 from replica.direct import reader_of, recalled
@@ -44,6 +44,7 @@ from replica.outbox import Outbox
 from replica.projection import Projection
 from replica.pump import Pump
 from replica.reaction import Reaction
+from replica.recording import check_name
 from replica.rows import build
 from replica.sqlite import SqliteThread
 from replica.status import Member, Status

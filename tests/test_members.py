@@ -15,6 +15,7 @@ from replica.arrange import Gap
 from replica.commit import Recorded
 from replica.direct import DirectReplica, reader_of
 from replica.introduction import stream_of
+from replica.recording import introduce, record
 from sync import connect, linked, serve
 from sync.errors import RemoteProtocolError
 from sync.message import Digest, Known, decode, encode
@@ -108,9 +109,9 @@ def test_nonsense_in_a_retirement_retires_nobody():
     good = msgspec.msgpack.encode({"replica": bob.core.me})
     for at, (stream, payload) in enumerate(((stream_of(bob.core.me), b"\x80"), (stream_of(alice.core.me), good))):
         core = alice.core
-        alice._step(lambda: core._introduce(1))
-        core._record(
-            (Recorded(stream, "ReplicaRetired", 1, payload),), core.now.stamp._replace(wall=100 + at), None
+        alice._step(lambda: introduce(core, 1))
+        record(
+            core, (Recorded(stream, "ReplicaRetired", 1, payload),), core.now.stamp._replace(wall=100 + at), None
         )
         alice.flush()
     assert alice.core.memory.retired == frozenset()
