@@ -110,10 +110,15 @@ def carry_out(core: Core, key: str, now: int) -> None:
 
 
 def ready(core: Core, now: int) -> tuple[list[str], int | None]:
-    """The commands that this replica is to carry out at `now`, and when the next one is due after that."""
+    """The commands that this replica is to carry out at `now`, and when the next one is due after that.
+
+    Those of streams whose aggregate this code does not list wait for code that does.
+    """
     keys, later = [], None
     for key, promise in core.memory.promises.items():
         if promise.owner != core.me or promise.done or promise.parked is not None:
+            continue
+        if promise.stream.split("/", 1)[0] not in core.derived.owing:
             continue
         if promise.settled and promise.cause not in core.stable:
             continue

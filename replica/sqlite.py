@@ -81,10 +81,13 @@ CREATE TABLE command(id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER N
     counter INTEGER NOT NULL, replica TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE type(name TEXT NOT NULL, schema INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (name, schema)) WITHOUT ROWID;
-CREATE TABLE kept(kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key));
-CREATE VIEW due AS SELECT json_extract(plain, '$.stream') AS stream, json_extract(plain, '$.kind') AS command,
-    json_extract(plain, '$.to') AS addressed_to, json_extract(plain, '$.done') AS done,
-    json_extract(plain, '$.parked') AS parked, key AS command_id
+"""
+_BESIDE = """
+CREATE TABLE IF NOT EXISTS kept(kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (kind, key));
+CREATE VIEW IF NOT EXISTS due AS SELECT json_extract(plain, '$.stream') AS stream,
+    json_extract(plain, '$.kind') AS command, json_extract(plain, '$.to') AS addressed_to,
+    json_extract(plain, '$.done') AS done, json_extract(plain, '$.parked') AS parked, key AS command_id
     FROM (SELECT key, CAST(value AS TEXT) AS plain FROM kept WHERE kind = 'due');
 """
 
@@ -137,6 +140,7 @@ class SqliteLog:
         found = db.execute("PRAGMA user_version").fetchone()[0]
         if found != FORMAT:
             raise WrongFormat(f"this file has format {found}, and this version of Anabranch reads {FORMAT}")
+        db.executescript(_BESIDE)  # files of format 0 did not have it at first
 
     def contents(self) -> Contents:
         db = self._db

@@ -201,6 +201,16 @@ def test_what_was_carried_out_once_is_not_carried_out_again_when_it_is_due_again
     assert sum(len(kept) for kept in alice.reader().stream(Q)) == 2 * 3
 
 
+def test_code_without_the_aggregate_leaves_what_is_due_to_code_that_has_it():
+    """A tool that opens the file with fewer aggregates parks nothing."""
+    alice = direct("alice")
+    alice.execute(Q, Ask("why"), 1)
+    alice.flush()
+    tool = direct("alice", log=alice.log, aggregates=(Memo,))
+    assert tool.carry_out(2) == 0
+    assert direct("alice", log=alice.log).carry_out(3) == 1
+
+
 def test_a_new_id_owns_nothing():
     """A copy of the file goes on under another id: what is due stays with the original."""
     alice = direct("alice")

@@ -592,3 +592,16 @@ async def test_events_of_unknown_types_are_counted(tmp_path):
     async with opened(tmp_path / "r.db", "relay") as learned:
         assert set((await learned.present(HOME)).items) == {"milk"}
         assert learned.status().unfolded == ()
+
+
+@in_loop
+async def test_a_file_from_before_things_were_kept_beside_the_log_is_opened(tmp_path):
+    """Format 0 did not have that table at first: it is made, and nothing else changes."""
+    async with Replica.open(tmp_path / "a.db", store="shop", name="alice", aggregates=[ShoppingList]) as alice:
+        await alice.execute(HOME, AddItem("milk"))
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        db.execute("DROP VIEW due")
+        db.execute("DROP TABLE kept")
+    async with Replica.open(tmp_path / "a.db", store="shop", name="alice", aggregates=[ShoppingList]) as alice:
+        assert set((await alice.present(HOME)).items) == {"milk"}
+        assert str(alice.version) == "alice:2"
