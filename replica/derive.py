@@ -42,8 +42,6 @@ def derive(core: Core) -> None:
     draft, derived = core.draft, core.derived
     own(core)
     hear_of_retired(core)
-    for done in draft.done:
-        carried_out(core, done.command)
     if draft.refolded:
         for name in derived.names:
             if not draft.memory.standings[name].why:
@@ -62,6 +60,8 @@ def derive(core: Core) -> None:
             put_stream(core, by_stream, stream, present, tables_of(draft, by_stream))
         if category in derived.owing:
             put_due(core, stream, present)
+    for done in draft.done:
+        carried_out(core, done.command)
 
 
 def present_of(core: Core, stream: str) -> Decider | None:

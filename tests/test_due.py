@@ -201,6 +201,29 @@ def test_what_was_carried_out_once_is_not_carried_out_again_when_it_is_due_again
     assert sum(len(kept) for kept in alice.reader().stream(Q)) == 2 * 3
 
 
+class Stubborn(Questions):
+    """An answer changes nothing: the question is due for ever."""
+
+    def evolve(self, state, event, moment):
+        return super().evolve(state, event, moment) if isinstance(event, Asked) else state
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_everybody_who_hears_of_the_commit_knows_that_it_was_carried_out(at_once):
+    """Though the state goes on saying that it is due; whether question and answer come together or not."""
+    alice, bob = direct("alice", aggregates=(Stubborn,)), direct("bob", aggregates=(Stubborn,))
+    alice.execute(Q, Ask("why"), 1)
+    alice.flush()
+    if not at_once:
+        meet(alice, bob)
+        assert [promise.done for promise in bob.core.memory.promises.values()] == [False]
+    assert alice.carry_out(2) == 1
+    meet(alice, bob)
+    for replica in (alice, bob):
+        assert [promise.done for promise in replica.core.memory.promises.values()] == [True]
+    assert bob.carry_out(3) == 0
+
+
 def test_code_without_the_aggregate_leaves_what_is_due_to_code_that_has_it():
     """A tool that opens the file with fewer aggregates parks nothing."""
     alice = direct("alice")

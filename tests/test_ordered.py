@@ -14,7 +14,7 @@ from replica.arrange import Gap
 from replica.decider import FoldFailed, Happened
 from replica.errors import InvalidEvent, PoisonEvent, Refused
 from replica.event import Command, Event
-from replica.ordered import STRIDE, Ordered
+from replica.ordered import RECENT, STRIDE, Ordered
 from replica.replica import Replica
 from tests.loop import in_loop
 from tests.shop import JOURNAL, Journal, Noted, TakeNote, direct
@@ -207,3 +207,21 @@ async def test_an_ordered_aggregate_is_used_like_any_other(tmp_path):
             assert journal.state == tuple((f"day {n}", 0) for n in range(turn + 1))
             assert str(journal.version) == f"alice:{turn + 2}"
             assert len(await alice.digest(JOURNAL)) == 32
+
+
+def test_what_lies_behind_a_trail_is_never_forgotten_by_trimming_it():
+    """Who has not seen what a snapshot holds, or what was trimmed, is not taken by the fold."""
+    journal, bobs = Journal(), VersionVector({BOB: 5})
+    fold = journal.thaw(b"\x90", Stamp(1, 0, BOB), bobs)
+    seen = bobs
+    for seq in range(1, 4 * RECENT):
+        fold = journal.observe(fold, Happened(Stamp(seq + 1, 0, ALICE), Dot(ALICE, seq), seen, Noted("")))
+        seen = seen.advance(ALICE, seq)
+    trimmed = journal.trim(fold)
+    assert len(list(trimmed.events)) < 2 * RECENT
+    assert trimmed.base.stands[BOB] == 5
+    assert trimmed.base.stands[ALICE] == 4 * RECENT - 1 - len(list(trimmed.events))
+    late = Stamp(4 * RECENT + 1, 0, CAROL)
+    assert journal.takes(trimmed, late, seen)
+    assert not journal.takes(trimmed, late, VersionVector({ALICE: 4 * RECENT}))
+    assert not journal.takes(trimmed, late, bobs)

@@ -177,6 +177,27 @@ async def test_a_reaction_that_hangs_does_not_keep_the_replica_open(tmp_path):
 
 
 @in_loop
+async def test_what_was_reacted_to_within_a_commit_is_not_reacted_to_again(tmp_path):
+    """Closed between the two events of one commit: after opening only the second one is left."""
+    effects, second = Effects(), []
+
+    @reaction(ItemAdded, name="mail")
+    async def slow(entry, replica):
+        if entry.event.item == "egg'":
+            second.append(entry)
+            await asyncio.sleep(3600)
+        effects.done.append(entry.event.item)
+
+    async with opened(tmp_path / "a.db", slow) as alice:
+        await alice.execute(HOME, AddTwice("egg"))
+        await until(lambda: second)
+    async with opened(tmp_path / "a.db", effects.reaction()):
+        await until(lambda: len(effects.done) > 1)
+        await asyncio.sleep(0.05)
+    assert effects.done == ["egg", ("mail", "alice:3", "egg'")]
+
+
+@in_loop
 async def test_a_new_id_has_an_empty_outbox(tmp_path):
     """What the old id recorded may be reacted to where it lives on; what the new one records is reacted to here."""
     effects = Effects()
