@@ -3,6 +3,7 @@
 from replica.aggregate import Aggregate
 from replica.core import Committed
 from replica.decider import Addressed, Given, Happened
+from replica.difference import ABSENT, Changed
 from replica.due import Due, OwnerChanged
 from replica.entry import Entry
 from replica.errors import (
@@ -12,6 +13,7 @@ from replica.errors import (
     FileInUse,
     InvalidBatch,
     InvalidEvent,
+    NotObserved,
     Outdated,
     PoisonEvent,
     ProjectionStopped,
@@ -23,6 +25,7 @@ from replica.errors import (
 )
 from replica.event import Command, Event
 from replica.feed import Feed
+from replica.history import Record
 from replica.ordered import Moment, Ordered
 from replica.projection import EventRows, StreamRows
 from replica.reaction import Reaction, reaction
@@ -30,19 +33,23 @@ from replica.replica import Change, Replica
 from replica.status import Member, Status, Unfolded
 from replica.target import POSTGRES, SQLITE, Database, Export
 from replica.verify import Verified
+from replica.view import Difference, View
 
 __all__ = [
+    "ABSENT",
     "POSTGRES",
     "SQLITE",
     "Addressed",
     "Aggregate",
     "AnabranchError",
     "Change",
+    "Changed",
     "Closed",
     "Command",
     "Committed",
     "DamagedLog",
     "Database",
+    "Difference",
     "Due",
     "Entry",
     "Event",
@@ -56,12 +63,14 @@ __all__ = [
     "InvalidEvent",
     "Member",
     "Moment",
+    "NotObserved",
     "Ordered",
     "Outdated",
     "OwnerChanged",
     "PoisonEvent",
     "ProjectionStopped",
     "Reaction",
+    "Record",
     "Refused",
     "Replica",
     "Status",
@@ -70,6 +79,7 @@ __all__ = [
     "Unfolded",
     "UnknownStream",
     "Verified",
+    "View",
     "WrongFormat",
     "WrongStore",
     "reaction",

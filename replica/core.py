@@ -12,6 +12,7 @@ Rule 4. No clock, no disk, no network, no tasks, and no randomness but what it i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -132,6 +133,8 @@ class Core:
         self._used: dict[str, None] = {}
         """Streams in the order in which they were used last."""
         self._labels: dict[int, ReplicaId] = {}
+        self._named = (-1, self.me)
+        """How many replicas have labels, and who this one was then."""
         self._draft: Draft | None = None
         self.context_known = False
         self._doubted = False
@@ -153,15 +156,20 @@ class Core:
         return identity
 
     def label(self, replica: int) -> ReplicaId:
-        """An id with the name that its replica introduced itself by."""
-        label = self._labels.get(replica)
-        if label is None:
-            lineage = self.memory.lineages.get(replica)
-            if lineage is None and replica != self.me:
-                return ReplicaId(replica)
-            name = lineage.rows[0].name if lineage else self.identity.name
-            label = self._labels[replica] = ReplicaId(replica, name)
-        return label
+        """An id with the name that its replica introduced itself by; name~digits where several go by that name."""
+        if self._named != (len(self.memory.lineages), self.me):
+            self._name_all()
+        return self._labels.get(replica) or ReplicaId(replica)
+
+    def _name_all(self) -> None:
+        lineages = self.memory.lineages
+        names = {self.me: self.identity.name} | {r: lineage.rows[0].name for r, lineage in lineages.items()}
+        taken = Counter(names.values())
+        self._labels = {
+            replica: ReplicaId(replica, name if taken[name] == 1 or not name else f"{name}~{replica >> 48:04x}")
+            for replica, name in names.items()
+        }
+        self._named = len(lineages), self.me
 
     def labelled(self, version: VersionVector) -> VersionVector:
         return VersionVector([(self.label(replica), seq) for replica, seq in version.seqs.items()])

@@ -180,6 +180,10 @@ class Decider(ABC):
         """The fold without what it need not hold in memory, where a snapshot stands behind it."""
         return fold
 
+    def plain(self) -> Any:
+        """What a present reads as, in plain values: to be shown, compared by field, or written as JSON."""
+        return self.value  # type: ignore[attr-defined]
+
     @abstractmethod
     def canonical(self, state: Any) -> Any:
         """The `state` of a present as plain values in one order, for digests."""

@@ -6,6 +6,7 @@ AnabranchError
 ├── InvalidEvent        an event that replicas could not agree on, or too large: nothing was recorded
 ├── UnknownStream       no aggregate of this replica folds that stream
 ├── PoisonEvent         folding an event raised: that one stream has no present, the log is whole
+├── NotObserved         a past, an event or a replica that this replica has not observed: it cannot go there
 ├── ProjectionStopped   the rows of a projection could not be made: its table stays as it is
 ├── InvalidBatch        what a peer sent breaks a rule of the log: nothing of it was taken
 ├── Closed              the replica was closed before it could answer
@@ -41,6 +42,10 @@ class UnknownStream(AnabranchError):
 
 class PoisonEvent(AnabranchError):
     """Folding an event raised. The log, sync and every other stream go on."""
+
+
+class NotObserved(AnabranchError):
+    """A past, an event or a replica that this replica has not observed. Nothing was changed."""
 
 
 class ProjectionStopped(AnabranchError):

@@ -176,6 +176,9 @@ class Ordered(Decider, base=True):
     def canonical(self, state: Any) -> Any:
         return msgspec.to_builtins(state, order="deterministic", str_keys=False)
 
+    def plain(self) -> Any:
+        return msgspec.to_builtins(self.state, str_keys=False)
+
     @property
     def value(self) -> Any:
         """The state."""

@@ -12,6 +12,7 @@ the head of a boundary is a digest of all that comes before it in the block.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from replica.block import GENESIS, Decoded, Head, Slice, Tail
 from replica.commit import Commit, Observed
 from replica.errors import DamagedLog
 from replica.layout import Layout, cut, join
-from replica.lineage import Lineage
+from replica.lineage import Lineage, Segment
 from replica.log import BlockStart, Log, LogRow
 
 LAYOUTS = 16
@@ -265,6 +266,67 @@ class Reader:
                 commits, seq_after = self.commits(rows[segment.number], seq + 1)
                 yield from (item for item in commits if seq < item[0].last <= last)
                 seq = seq_after
+
+    def stream_beyond(
+        self, stream: str, position: VersionVector, upto: VersionVector, events: int
+    ) -> list[tuple[Commit, VersionVector]]:
+        """The same of one stream: the next commits that hold events of it, about so many of these."""
+        firsts: dict[int, list[int]] = {}
+        for number, first in self._later(self.log.blocks_of(stream), position):
+            firsts.setdefault(number, []).append(first)
+        logs = [
+            self._stream_of(row, segment, sorted(firsts[row.number]), stream, position, upto)
+            for lineage in self.lineages.values()
+            for segment in lineage.folded
+            for row in lineage.rows
+            if row.number == segment.number and row.number in firsts
+        ]
+        found, size = [], 0
+        for commit, context in merge(*logs, key=lambda item: item[0].stamp):
+            found.append((commit, context))
+            size += sum(event.stream == stream for event in commit.events)
+            if size >= events:
+                break
+        return found
+
+    def _stream_of(
+        self,
+        row: LogRow,
+        segment: Segment,
+        firsts: list[int],
+        stream: str,
+        position: VersionVector,
+        upto: VersionVector,
+    ) -> Iterator[tuple[Commit, VersionVector]]:
+        """The same of the folded part of one log, whose blocks at `firsts` hold events of the stream."""
+        after, last = max(segment.after, position[row.replica]), min(segment.upto, upto[row.replica])
+        for first in firsts:
+            if first > last:
+                break
+            for commit, context in self.commits(row, max(first, segment.after + 1))[0]:
+                if after < commit.first and commit.last <= last:
+                    if any(event.stream == stream for event in commit.events):
+                        yield commit, context
+
+    def last_before(self, replica: int, limit: Stamp) -> int:
+        """The last event of a replica that is stamped before `limit`; 0 for none. About log2 of its blocks."""
+        lineage = self.lineages[replica]
+        rows = {row.number: row for row in lineage.rows}
+        for segment in reversed(lineage.folded):
+            low, high = segment.after, segment.upto
+            while low < high:
+                layout = self.layout(rows[segment.number], (low + high) // 2 + 1)
+                index = bisect_left(layout.stamps, limit)
+                stop = layout.lasts[index - 1] if index else layout.piece.after
+                if 0 < index < len(layout.lasts):
+                    low = high = min(stop, segment.upto)
+                elif index:
+                    low = stop
+                else:
+                    high = max(stop, segment.after)
+            if low > segment.after:
+                return min(low, segment.upto)
+        return 0
 
     def stream(self, stream: str) -> list[tuple[Commit, VersionVector]]:
         """The commits that hold events of a stream, with their contexts, in the order of their stamps."""

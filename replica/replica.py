@@ -30,11 +30,11 @@ from replica.digest import digest
 from replica.direct import reader_of, recalled
 from replica.due import OwnerChanged
 from replica.entry import Entry, Selection, entries
-from replica.errors import Closed, PoisonEvent, ProjectionStopped, Refused, StoreError, WrongStore
+from replica.errors import Closed, ProjectionStopped, Refused, StoreError, WrongStore
 from replica.event import Command, Event
 from replica.export import exporters
 from replica.feed import Feed, runners
-from replica.folding import fold_within, unfolded
+from replica.folding import unfolded
 from replica.follow import Follower
 from replica.ingest import Ingested
 from replica.log import Contents, Identity, Transaction
@@ -44,12 +44,12 @@ from replica.outbox import Outbox
 from replica.projection import Projection
 from replica.pump import Pump
 from replica.reaction import Reaction
-from replica.recording import check_name
 from replica.rows import build
 from replica.sqlite import SqliteThread
 from replica.status import Member, Status
 from replica.steward import Steward
 from replica.target import Export
+from replica.travel import TimeTravel
 from replica.verify import Verified, Verifier
 from replica.workers import working
 
@@ -72,7 +72,7 @@ class Change:
     version: VersionVector
 
 
-class Replica:
+class Replica(TimeTravel):
     """One replica of a store. Open it with `async with Replica.open(...)`."""
 
     def __init__(
@@ -86,10 +86,9 @@ class Replica:
         feeds: Sequence[Feed],
         exports: Sequence[Export],
     ) -> None:
-        self._core, self._backend, self._clock, self._durability = core, backend, clock, durability
-        self._pump = Pump(
-            core, backend, core.identity.name, lambda identity: mark.write(identity) if mark else None
-        )
+        pump = Pump(core, backend, core.identity.name, lambda identity: mark.write(identity) if mark else None)
+        super().__init__(core, pump, backend)
+        self._clock, self._durability = clock, durability
         self._outbox = Outbox(core, self._pump, backend, reactions)
         self._feeds = runners(core, self._pump, backend, feeds)
         self._exporters = exporters(core, self._pump, backend, exports)
@@ -190,7 +189,7 @@ class Replica:
         `cause` (a dot) are recorded with the facts. `expect` is a version, such as that of a present: Outdated is
         raised where the stream has events beyond it.
 
-        Raises Refused (nothing was recorded), InvalidEvent, UnknownStream, PoisonEvent, Closed.
+        Raises Refused (nothing was recorded), InvalidEvent, UnknownStream, Closed.
         """
         note = make_note(command_id, correlation, cause)
         return await self._pump.do(lambda: self._core.execute(stream, command, self._clock(), note, expect))
@@ -216,24 +215,13 @@ class Replica:
             await self.wait_for(after)
         core = self._core
         if settled:
-            return await self._settled(stream)
+            return await (await self.at(core.stable)).present(stream)
         state, version = core.memory.presents.get(stream), core.memory.version
         if state is not None:
             core.touch(stream)
         else:
             state, version = await self._pump.do(lambda: (core.state(stream), core.now.version))
         return core.aggregate_of(stream).present_of(state, stream, core.labelled(version))
-
-    async def _settled(self, stream: str) -> Any:
-        core, stable = self._core, self._core.stable
-        check_name(stream)
-        aggregate = core.aggregate_of(stream)
-        commits = await self.read(lambda reader: reader.stream(stream))
-        try:
-            fold = fold_within(core, stream, commits, stable)
-        except Exception as error:
-            raise PoisonEvent(f"{stream} has no present inside {stable}: folding it raised {error!r}") from error
-        return aggregate.present_of(fold, stream, core.labelled(stable))
 
     async def digest(self, stream: str) -> str:
         """A name for the present of a stream, equal on all replicas where the presents are."""

@@ -6,9 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from random import Random
 
-import hypothesis.strategies as st
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -16,34 +14,23 @@ from hypothesis import given, settings
 from merge import AWSet, LWWRegister, ORMap, PNCounter
 from replica import Aggregate, Event, Ordered, Replica, StreamRows
 from replica.arrange import Gap
-from replica.direct import DirectReplica
 from replica.log import Kept, Span, Transaction
 from replica.memory import MemoryLog
 from replica.snapshot import EVERY, KIND, Snapshot, read, span, superfluous
+from tests.histories import STEPS, STREAMS, direct, play
 from tests.loop import in_loop, until
 from tests.shop import (
     HOME,
     JOURNAL,
     AddItem,
-    Count,
-    GiveTitle,
     ItemAdded,
     Journal,
     Noted,
-    RemoveItem,
     ShoppingList,
     TakeNote,
-    Write,
 )  # fmt: skip
 
-STREAMS = (HOME, JOURNAL)
 ROOT = Path(__file__).parent.parent
-
-
-def direct(name, log=None, every=6, aggregates=(ShoppingList, Journal)):
-    replica = DirectReplica(log or MemoryLog(), "shop", name, aggregates, random=Random(name))
-    replica.core.every = every
-    return replica
 
 
 def from_the_log(replica):
@@ -56,42 +43,11 @@ def from_the_log(replica):
     return found
 
 
-KINDS = ["add", "remove", "title", "count", "write", "note", "note", "meet", "meet", "snapshot", "reopen", "read"]
-STEPS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2), st.integers(0, 2)), max_size=60)
-
-
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_whatever_is_taken_when_presents_are_those_of_the_log_alone(steps):
     """Three replicas write with clocks of their own, meet late, take snapshots, and are reopened at any time."""
-    replicas = [direct(name) for name in ("alice", "bob", "carol")]
-    for wall, (step, one, other) in enumerate(steps):
-        replica, item, now = replicas[one], ("milk", "eggs", "tea")[other], 1000 + 7 * wall - 40 * one
-        if step == "add":
-            replica.execute(HOME, AddItem(item), now)
-        elif step == "remove" and item in replica.present(HOME).items:
-            replica.execute(HOME, RemoveItem(item), now)
-        elif step == "title":
-            replica.execute(HOME, GiveTitle(item), now)
-        elif step == "count":
-            replica.execute(HOME, Count(other - 1), now)
-        elif step == "write":
-            replica.execute(HOME, Write(item), now)
-        elif step == "note":
-            for line in range(other + 1):
-                replica.execute(JOURNAL, TakeNote(f"{wall}.{line}"), now)
-        elif step == "meet" and one != other:
-            replica.flush()
-            replicas[other].flush()
-            assert not isinstance(replicas[other].ingest(list(replica.all_slices())), Gap)
-            replicas[other].flush()
-        elif step == "snapshot":
-            replica.snapshot()
-        elif step == "reopen":
-            replica.flush()
-            replicas[one] = direct(("alice", "bob", "carol")[one], replica.log)
-        elif step == "read":
-            replica.present((HOME, JOURNAL)[other % 2])
+    replicas = play(steps)
     for replica in replicas:
         replica.snapshot()
         wanted = from_the_log(replica)
