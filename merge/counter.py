@@ -21,6 +21,8 @@ from merge.lattice import Lattice
 class PNCounter(Lattice):
     """An integer that goes up and down."""
 
+    rule = "every addition counts once: the sum is read, and nothing is lost"
+
     def add(self, amount: int = 1) -> Effect:
         if type(amount) is not int:
             raise TypeError(f"a counter counts in whole numbers, and {amount!r} is not one")

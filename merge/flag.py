@@ -17,6 +17,8 @@ from merge.lattice import Lattice
 class Flag(Lattice):
     """A boolean; off where nobody has enabled it."""
 
+    rule = "enabling wins: it is on unless every enabling was seen by a disabling"
+
     def enable(self) -> Effect:
         return replace(self._path, True)
 

@@ -56,6 +56,11 @@ class Happening(NamedTuple):
     context: VersionVector
     effect: Effect
 
+    @property
+    def order(self) -> tuple[Stamp, int]:
+        """Its place in a total order that contains causality."""
+        return self.stamp, self.dot.seq
+
 
 S = TypeVar("S", bound="State")
 

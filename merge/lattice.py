@@ -16,10 +16,14 @@ below must be forgettable: `forgettable` tells a lattice that it is used in such
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from merge.effect import Path
 from merge.tree import Tree
+
+if TYPE_CHECKING:
+    from merge.why import Touch
 
 
 class StateNotGiven(TypeError):
@@ -28,6 +32,9 @@ class StateNotGiven(TypeError):
 
 class Lattice(ABC):
     """One place in a state. Immutable: `bind` returns another, bound to its place and state."""
+
+    rule: ClassVar[str]
+    """What becomes of two acts at one place that had not seen each other, in words."""
 
     _state: Tree | None = None
     _path: Path = ()
@@ -70,6 +77,17 @@ class Lattice(ABC):
     @abstractmethod
     def value(self) -> Any:
         """The reading as a plain Python value that the caller may keep and change."""
+
+    # --- why it reads as it does (see `merge.why`) ---
+
+    def place(self, path: Path) -> tuple[int, Lattice] | None:
+        """How many parts of `path` lead to one place in this lattice, and what stands there; None if too few."""
+        return 0, self
+
+    def chosen(self, touches: Sequence[Touch]) -> list[Touch]:
+        """Of what was done at one place and nobody has replaced, what is read. Saying wins, where nothing else is
+        ruled."""
+        return [touch for touch in touches if touch.said] or list(touches)
 
     def __repr__(self) -> str:
         shown = "no state" if self._state is None else repr(self.value)

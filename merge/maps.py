@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from merge.effect import Effect, check_key, forget
+from merge.effect import Effect, Path, check_key, forget
 from merge.lattice import Lattice
 from merge.product import Product
 from merge.text import Text
@@ -29,6 +29,8 @@ L = TypeVar("L", bound=Lattice)
 class ORMap(Lattice, Mapping[K, L], Generic[K, L]):
     """A read-only mapping of the keys that are there; `m[key]` of any key gives operations."""
 
+    rule = "an entry goes when a removal has seen all that was written below it; what was written unseen stays"
+
     def __init__(self, values: L) -> None:
         if _holds_text(values):
             raise TypeError(
@@ -36,6 +38,10 @@ class ORMap(Lattice, Mapping[K, L], Generic[K, L]):
                 "the text. Put Text at the root of an aggregate, and give each entry a stream of its own."
             )
         self._values = values
+
+    def place(self, path: Path) -> tuple[int, Lattice] | None:
+        found = self._values.place(path[1:]) if path else None
+        return None if found is None else (found[0] + 1, found[1])
 
     def __getitem__(self, key: K) -> L:
         place = check_key(key)

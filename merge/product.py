@@ -23,6 +23,8 @@ from merge.tree import Tree
 class Product(Lattice):
     """Base of a class whose attributes are lattices."""
 
+    rule = "each field follows its own rule"
+
     fields: ClassVar[dict[str, Lattice]] = {}
     """The lattices of this product by name, base classes first."""
 
@@ -37,6 +39,10 @@ class Product(Lattice):
         for name in self.fields:
             bound.__dict__.pop(name, None)
         return bound
+
+    def place(self, path: Path) -> tuple[int, Lattice] | None:
+        found = self.fields[str(path[0])].place(path[1:]) if path else None
+        return None if found is None else (found[0] + 1, found[1])
 
     def clear(self) -> Effect:
         """Forget all that was seen in every field. Only inside a map, where every field can be forgotten."""

@@ -15,11 +15,15 @@ Shapiro et al. 2011 (LWW-Register, MV-Register).
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from merge.effect import Effect, forget, replace
 from merge.kernel import Said
 from merge.lattice import Lattice
+
+if TYPE_CHECKING:
+    from merge.why import Touch
 
 V = TypeVar("V")
 
@@ -40,6 +44,16 @@ class _Register(Lattice, Generic[V]):
 class LWWRegister(_Register[V]):
     """Last writer wins, by stamp."""
 
+    rule = "last writer wins: of writes that had not seen each other, the one with the greatest stamp is read"
+
+    def chosen(self, touches: Sequence[Touch]) -> list[Touch]:
+        found = super().chosen(touches)
+        return (
+            [max(found, key=lambda t: (t.happening.stamp, t.happening.dot.seq))]
+            if found and found[0].said
+            else found
+        )
+
     @property
     def value(self) -> V | None:
         """The value with the greatest stamp; None where nothing is written."""
@@ -54,6 +68,8 @@ class LWWRegister(_Register[V]):
 
 class MVRegister(_Register[V]):
     """All values written at once, until a writer has seen them."""
+
+    rule = "all writes that had not seen each other are read, until somebody who has seen them writes"
 
     @property
     def value(self) -> list[V]:

@@ -16,18 +16,24 @@ Source: Bieniusa et al. 2012 (optimised OR-set); Baquero, Almeida, Shoker 2017 (
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
-from typing import Generic, TypeVar
+from collections.abc import Iterator, Sequence, Set
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from merge.effect import Effect, check_key, forget, replace, say
+from merge.effect import Effect, Path, check_key, forget, replace, say
 from merge.lattice import Lattice
 from merge.tree import Tree
+
+if TYPE_CHECKING:
+    from merge.why import Touch
 
 E = TypeVar("E")
 
 
 class _Set(Lattice, Set[E], Generic[E]):
     """A read-only `collections.abc.Set` of what is in."""
+
+    def place(self, path: Path) -> tuple[int, Lattice] | None:
+        return (1, self) if path else None
 
     def add(self, element: E) -> Effect:
         raise NotImplementedError
@@ -61,6 +67,8 @@ class _Set(Lattice, Set[E], Generic[E]):
 class AWSet(_Set[E]):
     """A set in which an add wins over a concurrent remove."""
 
+    rule = "add wins: an element stays in unless every adding of it was seen by a removal"
+
     def add(self, element: E) -> Effect:
         return replace((*self._path, check_key(element)), True)
 
@@ -81,6 +89,8 @@ IN, OUT = "+", "-"
 class RWSet(_Set[E]):
     """A set in which a remove wins over a concurrent add."""
 
+    rule = "remove wins: an element is in only if an adding of it had seen every removal"
+
     def add(self, element: E) -> Effect:
         place = (*self._path, check_key(element))
         return forget(place) + say((*place, IN), True)
@@ -88,6 +98,10 @@ class RWSet(_Set[E]):
     def remove(self, element: E) -> Effect:
         place = (*self._path, check_key(element))
         return forget(place) + say((*place, OUT), True)
+
+    def chosen(self, touches: Sequence[Touch]) -> list[Touch]:
+        removals = [touch for touch in touches if any(path[-1:] == (OUT,) for path, _ in touch.said)]
+        return removals or super().chosen(touches)
 
     def _holds(self, place: Tree) -> bool:
         return IN in place.below and OUT not in place.below

@@ -27,8 +27,9 @@ Source: Nicolaescu et al. 2016 (YATA); https://github.com/y-crdt/pycrdt.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
+from itertools import groupby
 from typing import Any, TypeVar
 
 import pycrdt
@@ -37,6 +38,7 @@ from merge.effect import Effect, absorb
 from merge.lattice import Lattice
 
 _FIELD = "text"
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -183,8 +185,41 @@ class TextState:
 NO_TEXT = TextState()
 
 
+def authors(edits: Iterable[tuple[A, bytes]]) -> list[tuple[A, str]]:
+    """Who wrote what: the text after some edits, in runs, each with the author of the edit that typed it."""
+    doc: pycrdt.Doc[Any] = pycrdt.Doc()
+    shared = doc.get(_FIELD, type=pycrdt.Text)
+    by_byte: list[A] = []
+    author: A
+
+    def hear(event: Any) -> None:
+        at = 0
+        for delta in event.delta:
+            if "retain" in delta:
+                at += delta["retain"]
+            elif "delete" in delta:
+                del by_byte[at : at + delta["delete"]]
+            else:
+                size = len(delta["insert"].encode())
+                by_byte[at:at] = [author] * size
+                at += size
+
+    subscription = shared.observe(hear)
+    for author, update in edits:  # noqa: B007 (`hear` reads it)
+        _guard(lambda update=update: doc.apply_update(update))  # type: ignore[misc]
+    shared.unobserve(subscription)
+    data, start, runs = _guard(lambda: str(shared)).encode(), 0, []
+    for author, run in groupby(by_byte):
+        size = len([*run])
+        runs.append((author, data[start : start + size].decode()))
+        start += size
+    return runs
+
+
 class Text(Lattice):
     """A string that several people edit at once."""
+
+    rule = "every character that was typed is there until it is deleted; nothing is lost"
 
     _edits: list[bytes] | None = None
     _edited: str | None = None

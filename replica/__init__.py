@@ -13,6 +13,7 @@ from replica.errors import (
     FileInUse,
     InvalidBatch,
     InvalidEvent,
+    NoSuchPlace,
     NotObserved,
     Outdated,
     PoisonEvent,
@@ -24,6 +25,7 @@ from replica.errors import (
     WrongStore,
 )
 from replica.event import Command, Event
+from replica.explain import Act, Explanation, Share
 from replica.feed import Feed
 from replica.history import Record
 from replica.ordered import Moment, Ordered
@@ -39,6 +41,7 @@ __all__ = [
     "ABSENT",
     "POSTGRES",
     "SQLITE",
+    "Act",
     "Addressed",
     "Aggregate",
     "AnabranchError",
@@ -54,6 +57,7 @@ __all__ = [
     "Entry",
     "Event",
     "EventRows",
+    "Explanation",
     "Export",
     "Feed",
     "FileInUse",
@@ -63,6 +67,7 @@ __all__ = [
     "InvalidEvent",
     "Member",
     "Moment",
+    "NoSuchPlace",
     "NotObserved",
     "Ordered",
     "Outdated",
@@ -73,6 +78,7 @@ __all__ = [
     "Record",
     "Refused",
     "Replica",
+    "Share",
     "Status",
     "StoreError",
     "StreamRows",

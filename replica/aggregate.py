@@ -21,6 +21,7 @@ from merge.tree import EMPTY, Tree
 from merge.version import VersionVector
 from replica.decider import Decider, Happened
 from replica.digest import canonical
+from replica.event import Event
 from replica.frozen import freeze_tree, thaw_tree
 
 
@@ -42,16 +43,20 @@ class Aggregate(Decider, Product, base=True):
         return EMPTY
 
     def observe(self, fold: Tree, happened: Happened) -> Tree:
-        match self.effect(happened.event):
-            case None:
-                effect = NO_EFFECT
-            case Effect() as effect:
-                pass
-            case effects:
-                effect = sum(effects, NO_EFFECT)
+        effect = self.effect_of(happened.event)
         if not effect:
             return fold
         return fold.happen(Happening(happened.dot, happened.stamp, happened.context, effect))
+
+    def effect_of(self, event: Event) -> Effect:
+        """What `event` forgets and says, as one effect."""
+        match self.effect(event):
+            case None:
+                return NO_EFFECT
+            case Effect() as effect:
+                return effect
+            case effects:
+                return sum(effects, NO_EFFECT)
 
     @classmethod
     def shape(cls) -> Any:

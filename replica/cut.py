@@ -55,19 +55,19 @@ def before(core: Core, reader: Reader, dot: Dot) -> VersionVector:
     """What the author of an event had observed when it was decided."""
     found = reader.commit(*dot)
     if found is None:
-        raise _not_observed(core, dot)
+        raise not_observed(core, dot)
     return found[1]
 
 
 def _past_of(core: Core, reader: Reader, dot: Dot) -> VersionVector:
     found = reader.commit(*dot)
     if found is None:
-        raise _not_observed(core, dot)
+        raise not_observed(core, dot)
     commit, context = found
     return context.advance(commit.replica, commit.last)
 
 
-def _not_observed(core: Core, dot: Dot) -> NotObserved:
+def not_observed(core: Core, dot: Dot) -> NotObserved:
     replica = core.label(dot.replica)
     held = core.memory.version[dot.replica]
     if held:

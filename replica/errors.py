@@ -7,6 +7,7 @@ AnabranchError
 ├── UnknownStream       no aggregate of this replica folds that stream
 ├── PoisonEvent         folding an event raised: that one stream has no present, the log is whole
 ├── NotObserved         a past, an event or a replica that this replica has not observed: it cannot go there
+├── NoSuchPlace         a path leads to nothing in a stream
 ├── ProjectionStopped   the rows of a projection could not be made: its table stays as it is
 ├── InvalidBatch        what a peer sent breaks a rule of the log: nothing of it was taken
 ├── Closed              the replica was closed before it could answer
@@ -46,6 +47,10 @@ class PoisonEvent(AnabranchError):
 
 class NotObserved(AnabranchError):
     """A past, an event or a replica that this replica has not observed. Nothing was changed."""
+
+
+class NoSuchPlace(AnabranchError):
+    """A path that leads to nothing in a stream."""
 
 
 class ProjectionStopped(AnabranchError):

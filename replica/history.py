@@ -8,10 +8,11 @@ Rule 3. Each event says which earlier events (in this order) of the stream its a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -22,6 +23,15 @@ from replica.event import Event
 
 if TYPE_CHECKING:
     from replica.core import Core
+
+
+class Run(NamedTuple):
+    """Events of one replica: some of a list of seqs, which only ever grows."""
+
+    replica: ReplicaId
+    seqs: list[int]
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +48,13 @@ class Record:
     payload: bytes
     event: Event | None
     """The event; None where this code does not know its type, or cannot read it."""
-    concurrent: Mapping[ReplicaId, range]
-    """Replica -> the seqs among which lie the earlier events of the stream that its author had not seen."""
+    unseen: tuple[Run, ...]
     note: Note | None = None
+
+    @property
+    def concurrent(self) -> tuple[Dot, ...]:
+        """The earlier events (in this order, of those that were read) that its author had not seen."""
+        return tuple([Dot(run.replica, seq) for run in self.unseen for seq in run.seqs[run.start : run.stop]])
 
     @property
     def time(self) -> datetime:
@@ -81,20 +95,23 @@ class Record:
 
 
 def records(
-    core: Core, stream: str, commits: Iterable[tuple[Commit, VersionVector]], earlier: VersionVector
+    core: Core, stream: str, commits: Iterable[tuple[Commit, VersionVector]], earlier: dict[int, list[int]]
 ) -> Iterator[Record]:
-    """The events of a stream in some commits, in their order; `earlier` are those of the stream before them."""
+    """The events of a stream in some commits, in their order; `earlier` is those before them, and grows."""
     for commit, context in commits:
-        unseen = context.advance(commit.replica, commit.first - 1).missing(earlier)
-        concurrent = {core.label(replica): seqs for replica, seqs in unseen.items()}
+        unseen = tuple(
+            Run(core.label(replica), seqs, bisect_right(seqs, context[replica]), len(seqs))
+            for replica, seqs in earlier.items()
+            if replica != commit.replica and seqs[-1] > context[replica]
+        )
         for seq, recorded in enumerate(commit.events, commit.first):
             if recorded.stream == stream:
                 dot, event = Dot(core.label(commit.replica), seq), _read(core, recorded)
                 yield Record(
                     stream, dot, commit.stamp, core.labelled(context), recorded.type, recorded.schema,
-                    recorded.payload, event, concurrent, commit.note,
+                    recorded.payload, event, unseen, commit.note,
                 )  # fmt: skip
-                earlier = earlier.advance(*dot)
+                earlier.setdefault(commit.replica, []).append(seq)
 
 
 def _read(core: Core, recorded: Recorded) -> Event | None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable
+from typing import Any
 
 from merge.version import NOTHING, VersionVector
+from replica.aggregate import Aggregate
 from replica.backend import Backend
-from replica.core import Core, Settled
-from replica.cut import Where, cut_at, replica_called
+from replica.core import Committed, Core, Settled
+from replica.cut import Where, cut_at, dot_called, not_observed, replica_called
 from replica.direct import reader_of
+from replica.errors import Refused
+from replica.event import Event
+from replica.explain import Explanation, repeatable
 from replica.history import Record
 from replica.pump import Pump
 from replica.view import Difference, Folds, View, read_history
 
 
-class TimeTravel:
+class TimeTravel(ABC):
     """What a replica can tell of its past. Nothing here changes anything, but for `restore`."""
 
     def __init__(self, core: Core, pump: Pump, backend: Backend) -> None:
@@ -66,3 +72,50 @@ class TimeTravel:
         first, last = await self.cut(after), await self.cut(upto)
         async for record in read_history(core, self._backend, stream, first, last, names, ids):
             yield record
+
+    async def explain(self, stream: str, path: str | tuple[Any, ...] = (), at: Where = "now") -> Explanation:
+        """Why a stream reads as it does: `print(await alice.explain("list/home", "title"))`.
+
+        What is read and what has lost, who did it when, what they had not seen, and the rule that chose. `path` is
+        field names, keys and elements, as a tuple or in words (`items/milk`); without one, the whole stream.
+        Raises NoSuchPlace where there is no such place.
+        """
+        return await (await self.at(at)).explain(stream, path)
+
+    async def conflicts(self, stream: str, at: Where = "now") -> list[Explanation]:
+        """The places of a stream where acts met that had not seen each other, and that nobody has settled since."""
+        return await (await self.at(at)).conflicts(stream)
+
+    async def restore(self, dot: tuple[int, int] | str) -> Committed:
+        """Bring back what has lost: record its event again, as a new fact that has seen all there is now.
+
+        Refused where the event has lost nothing, or would count twice; NotObserved where it is not known here.
+        """
+        core = self._core
+        named = dot_called(core, dot)
+        found = await self._backend.run(lambda log: reader_of(core, log).commit(*named))
+        if found is None:
+            raise not_observed(core, named)
+        recorded = found[0].events[named.seq - found[0].first]
+        aggregate = core.aggregate_of(recorded.stream)
+        lost = [act for one in await self.conflicts(recorded.stream) for act in one.lost if act.record.dot == named]
+        if not lost:
+            raise Refused(
+                f"{named} was not restored: it has lost nothing in {recorded.stream} that stands open. "
+                f"`conflicts({recorded.stream!r})` shows what has."
+            )
+        event = lost[0].record.event
+        assert isinstance(aggregate, Aggregate)
+        assert event is not None
+        if not repeatable(aggregate, event):
+            raise Refused(
+                f"{named} was not restored: recording {lost[0].record.type} again would count what it adds twice. "
+                "Record what you want with a command."
+            )
+        return await self.append(recorded.stream, event, cause=named)
+
+    @abstractmethod
+    async def append(
+        self, stream: str, *events: Event, correlation: str | None = None, cause: tuple[int, int] | None = None
+    ) -> Committed:
+        """Record facts."""

@@ -23,6 +23,7 @@ from replica.difference import Changed, apply, difference
 from replica.digest import digest
 from replica.direct import reader_of
 from replica.errors import PoisonEvent
+from replica.explain import Explainer, Explanation
 from replica.folding import fold_apart
 from replica.history import Record, records
 from replica.recording import check_name
@@ -106,6 +107,25 @@ class View:
         lost = [record async for record in self.history(stream, other._cut)]
         changes = difference(before.plain(), after.plain())
         return Difference(stream, self.version, other.version, changes, tuple(gained), tuple(lost))
+
+    async def explain(self, stream: str, path: str | tuple[Any, ...] = ()) -> Explanation:
+        """Why the present of a stream reads as it does, at a place or below it; NoSuchPlace if none."""
+        present = await self.present(stream)
+        return (await self._explainer(stream, path)).explain(present)
+
+    async def conflicts(self, stream: str) -> list[Explanation]:
+        """The places of a stream where acts met that had not seen each other, and that nobody has settled since.
+
+        An ordered aggregate has none: see the `concurrent` of the events in its history.
+        """
+        present = await self.present(stream)
+        return (await self._explainer(stream, ())).conflicts(present)
+
+    async def _explainer(self, stream: str, path: str | tuple[Any, ...]) -> Explainer:
+        explainer = Explainer(self._core.aggregate_of(stream), stream, path)
+        async for record in self.history(stream):
+            explainer.take(record)
+        return explainer
 
     async def _fold(self, stream: str) -> Any:
         while True:
@@ -205,10 +225,9 @@ async def read_history(
     check_name(stream)
     types, replicas = frozenset(types), frozenset(map(int, replicas))
     position = after
-    earlier = NOTHING
+    earlier: dict[int, list[int]] = {}
     while commits := await _read(core, backend, stream, position, upto):
         for record in records(core, stream, commits, earlier):
-            earlier = earlier.advance(*record.dot)
             if (not types or record.type in types) and (not replicas or int(record.dot.replica) in replicas):
                 yield record
         position = _advance(position, stream, commits)
