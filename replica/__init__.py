@@ -10,6 +10,7 @@ from replica.errors import (
     AnabranchError,
     Closed,
     DamagedLog,
+    FileExists,
     FileInUse,
     InvalidBatch,
     InvalidEvent,
@@ -27,10 +28,13 @@ from replica.errors import (
 from replica.event import Command, Event
 from replica.explain import Act, Explanation, Share
 from replica.feed import Feed
+from replica.fork import Forked
 from replica.history import Record
+from replica.join import Joined
 from replica.ordered import Moment, Ordered
 from replica.projection import EventRows, StreamRows
 from replica.reaction import Reaction, reaction
+from replica.readonly import ReadOnly
 from replica.replica import Change, Replica
 from replica.status import Member, Status, Unfolded
 from replica.target import POSTGRES, SQLITE, Database, Export
@@ -60,11 +64,14 @@ __all__ = [
     "Explanation",
     "Export",
     "Feed",
+    "FileExists",
     "FileInUse",
+    "Forked",
     "Given",
     "Happened",
     "InvalidBatch",
     "InvalidEvent",
+    "Joined",
     "Member",
     "Moment",
     "NoSuchPlace",
@@ -75,6 +82,7 @@ __all__ = [
     "PoisonEvent",
     "ProjectionStopped",
     "Reaction",
+    "ReadOnly",
     "Record",
     "Refused",
     "Replica",

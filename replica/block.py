@@ -27,6 +27,8 @@ Rule 4. What is stored and sent is the slice: the columns between two commits of
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import accumulate, pairwise
 from typing import Annotated, Any, NamedTuple
@@ -339,6 +341,24 @@ def walls_of(piece: Slice) -> list[int]:
 
 def counters_of(piece: Slice) -> list[int]:
     return _counters(array(piece.commits, piece.columns[2]))
+
+
+def notes_of(piece: Slice) -> list[Note | None]:
+    return _notes(array(piece.commits, piece.columns[4]))
+
+
+def names_of(piece: Slice) -> tuple[list[str], dict[tuple[str, int], int]]:
+    """The streams of a slice that begins its block, and how many events it has of which types."""
+    events = piece.last - piece.after
+    streams = [name for name in _streams(array(events, piece.columns[5])) if type(name) is str]
+    used: Counter[Any] = Counter(_types(array(events, piece.columns[6])))
+    kinds = [kind for kind in used if type(kind) is tuple]
+    return streams, {kind: 1 + used[number] for number, kind in enumerate(kinds)}
+
+
+def digests_of(columns: Iterable[bytes]) -> list[bytes]:
+    """The digest of each column."""
+    return [blake2b(column, digest_size=16, person=PERSON).digest() for column in columns]
 
 
 def boundaries(piece: Slice, counts: list[int]) -> list[list[int]]:

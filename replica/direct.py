@@ -198,6 +198,12 @@ class DirectReplica:
         fold = fold_within(core, stream, self.reader().stream(stream), stable)
         return core.aggregate_of(stream).present_of(fold, stream, stable)
 
+    def learn(self, observed: Iterable[tuple[int, VersionVector]]) -> None:
+        """Members have observed versions; keep that."""
+        for member, version in observed:
+            self.core.members.learn(member, version)
+        self.save_members()
+
     def save_members(self) -> None:
         """Keep what was learnt of members."""
         self.core.members.save()

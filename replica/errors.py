@@ -13,6 +13,7 @@ AnabranchError
 ├── Closed              the replica was closed before it could answer
 └── StoreError          the file cannot be used as asked
     ├── FileInUse       another process writes to it
+    ├── FileExists      a file is there already where a new one is to be made
     ├── WrongStore      it belongs to another store
     ├── WrongFormat     it was written by another version
     └── DamagedLog      its bytes are not what was written
@@ -71,6 +72,10 @@ class StoreError(AnabranchError):
 
 class FileInUse(StoreError):
     """Another process has the file open for writing."""
+
+
+class FileExists(StoreError):
+    """There is a file already where a new one is to be made. It was left as it is."""
 
 
 class WrongStore(StoreError):

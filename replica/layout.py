@@ -6,12 +6,11 @@ Reads no name and no payload: what a peer lacks is cut from a block without deco
 from __future__ import annotations
 
 from bisect import bisect_left
-from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
 
 from merge.stamp import Stamp
-from replica.block import PERSON, Slice, between, boundaries, counters_of, counts_of, head_of, walls_of
+from replica.block import Slice, between, boundaries, counters_of, counts_of, digests_of, head_of, walls_of
 
 
 class Layout:
@@ -47,8 +46,7 @@ class Layout:
         piece = self.piece
         if index in (0, piece.commits):
             return piece.head if index else piece.base
-        columns = between(piece, self.edges, 0, index)
-        digests = [blake2b(column, digest_size=16, person=PERSON).digest() for column in columns]
+        digests = digests_of(between(piece, self.edges, 0, index))
         return head_of(self._store, piece.replica, piece.first, piece.base, digests)
 
     def size(self, start: int, stop: int) -> int:

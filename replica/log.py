@@ -218,7 +218,7 @@ class Log(Protocol):
         """All that stands in a table of a projection, in the order of its keys; nothing if there is none."""
 
     def streams(self, category: str, after: str, most: int) -> list[str]:
-        """The next streams of a category after `after`, in the order of their code points."""
+        """The next streams of a category (or of all: "") after `after`, in the order of their code points."""
 
     def unsealed(self) -> list[tuple[int, int]]:
         """(log number, first seq) of some full blocks that are still stored as several slices."""

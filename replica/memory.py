@@ -82,7 +82,8 @@ class MemoryLog:
         return [(*key, *row) for key, rows in sorted(self._tables.get(table, {}).items()) for row in rows]
 
     def streams(self, category: str, after: str, most: int) -> list[str]:
-        return sorted(name for name in self._streams if name > after and name.startswith(f"{category}/"))[:most]
+        first = f"{category}/" if category else ""
+        return sorted(name for name in self._streams if name > after and name.startswith(first))[:most]
 
     def kept(self, span: Span, latest: int | None = None) -> list[Kept]:
         found = sorted(key for kind, key in self._kept if kind == span.kind and key in span)

@@ -25,9 +25,10 @@ from replica.backend import Backend, MemoryBackend, connected
 from replica.block import Slice
 from replica.commit import make_note
 from replica.core import Committed, Core, Settled
+from replica.cut import dot_called
 from replica.decider import Decider
 from replica.digest import digest
-from replica.direct import reader_of, recalled
+from replica.direct import recalled
 from replica.due import OwnerChanged
 from replica.entry import Entry, Selection, entries
 from replica.errors import Closed, ProjectionStopped, Refused, StoreError, WrongStore
@@ -36,7 +37,9 @@ from replica.export import exporters
 from replica.feed import Feed, runners
 from replica.folding import unfolded
 from replica.follow import Follower
+from replica.fork import Progress
 from replica.ingest import Ingested
+from replica.join import Joined, join
 from replica.log import Contents, Identity, Transaction
 from replica.mark import OPENINGS, MarkFile, locked
 from replica.members import Row
@@ -44,6 +47,7 @@ from replica.outbox import Outbox
 from replica.projection import Projection
 from replica.pump import Pump
 from replica.reaction import Reaction
+from replica.readonly import ReadOnly
 from replica.rows import build
 from replica.sqlite import SqliteThread
 from replica.status import Member, Status
@@ -87,7 +91,9 @@ class Replica(TimeTravel):
         exports: Sequence[Export],
     ) -> None:
         pump = Pump(core, backend, core.identity.name, lambda identity: mark.write(identity) if mark else None)
-        super().__init__(core, pump, backend)
+        super().__init__(core, backend)
+        self._pump = pump
+        pump.listen(self._hear)
         self._clock, self._durability = clock, durability
         self._outbox = Outbox(core, self._pump, backend, reactions)
         self._feeds = runners(core, self._pump, backend, feeds)
@@ -229,18 +235,9 @@ class Replica(TimeTravel):
         return digest(present.canonical(present.state))
 
     @property
-    def version(self) -> VersionVector:
-        """All that is folded here, printed with names: `alice:2 bob:7`."""
-        return self._core.labelled(self._core.memory.version)
-
-    @property
     def stable(self) -> VersionVector:
         """The past that every live member is known to have observed: what lies inside is settled."""
         return self._core.labelled(self._core.stable)
-
-    @property
-    def name(self) -> str:
-        return self._core.identity.name
 
     def status(self) -> Status:
         """How the replica is, as one frozen value."""
@@ -323,6 +320,35 @@ class Replica(TimeTravel):
     async def drop_due(self, command_id: str) -> None:
         """Do not carry out a command that is due and was parked. It is left as done for as long as it is due."""
         await self._pump.do(lambda: owed.drop(self._core, command_id))
+
+    # --- the past: see also `replica.travel` ---
+
+    async def restore(self, dot: tuple[int, int] | str) -> Committed:
+        """Bring back what has lost: record its event again, as a new fact that has seen all there is now.
+
+        Refused where the event has lost nothing, or would count twice; NotObserved where it is not known here.
+        """
+        named = dot_called(self._core, dot)
+        stream, event = await self._lost(named)
+        return await self.append(stream, event, cause=named)
+
+    async def join(self, other: str | os.PathLike[str] | TimeTravel, progress: Progress | None = None) -> Joined:
+        """Take in the past of another replica: a fork, a copy, or any of the same store; open here, or a file.
+
+        It goes through the same ingest as what peers send, so joining twice changes nothing. The other one is only
+        read; let it join this one too, and both have one present. Says what came in, and where the two had not
+        seen each other. `progress` hears how many events of how many are taken.
+
+        Raises WrongStore, StoreError; InvalidBatch where the other log breaks a rule.
+        """
+        if isinstance(other, TimeTravel):
+            return await join(self, other, progress)
+        async with ReadOnly.open(other) as past:
+            return await join(self, past, progress)
+
+    def _hear(self, settled: Settled) -> None:
+        if settled.refolded:
+            self._folds.clear()
 
     async def wait_for(self, version: VersionVector) -> None:
         """Wait until this replica has observed `version`: what a peer has, what a caller was told."""
@@ -437,11 +463,6 @@ class Replica(TimeTravel):
 
     # --- what sync does ---
 
-    @property
-    def core(self) -> Core:
-        """The state machine below, for the layers that carry its commits."""
-        return self._core
-
     async def ingest(self, pieces: Sequence[Slice], horizon: int | None = None) -> Ingested | Gap:
         """Take commits from a peer, durably; see `replica.ingest`."""
         return await self._pump.ingest(pieces, horizon)
@@ -464,11 +485,6 @@ class Replica(TimeTravel):
     async def doubt(self) -> None:
         """A peer goes by this id too: go on under a new one."""
         await self._pump.do(self._core.doubt)
-
-    async def read(self, call: Callable[[Any], T]) -> T:
-        """Call something with a Reader of what is durable, on the thread of the log."""
-        core = self._core
-        return await self._backend.run(lambda log: call(reader_of(core, log)))
 
     def listen(self, hear: Callable[[Settled], None]) -> Callable[[], None]:
         """Call `hear` with whatever becomes durable; returns how to stop that."""

@@ -33,6 +33,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import aiosqlite
 import msgspec
@@ -42,7 +43,7 @@ from merge.stamp import Stamp
 from replica import tables
 from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Head, Slice
 from replica.commit import Observed
-from replica.errors import StoreError, WrongFormat
+from replica.errors import DamagedLog, StoreError, WrongFormat
 from replica.layout import join
 from replica.log import (
     Block,
@@ -323,9 +324,11 @@ class SqliteLog:
         return self._db.execute(f"SELECT * FROM {tables.quoted(table)} ORDER BY {', '.join(keys)}").fetchall()
 
     def streams(self, category: str, after: str, most: int) -> list[str]:
+        first, last = (f"{category}/", f"{category}0") if category else ("", None)
         found = self._db.execute(
-            "SELECT DISTINCT stream FROM stream WHERE stream > ? AND stream < ? ORDER BY stream LIMIT ?",
-            (max(after, f"{category}/"), f"{category}0", most),
+            "SELECT DISTINCT stream FROM stream WHERE stream > ?1 AND (?2 IS NULL OR stream < ?2) "
+            "ORDER BY stream LIMIT ?3",
+            (max(after, first), last, most),
         )
         return [stream for (stream,) in found]
 
@@ -452,3 +455,48 @@ class SqliteThread:
         execute: Any = self._db.execute_fetchall
         rows: list[T] = await execute(call)
         return rows[0]
+
+
+class _LogToRead(SqliteLog):
+    """The same over a connection that may only read."""
+
+    def _prepare(self) -> None:
+        db = self._db
+        db.execute("PRAGMA query_only=ON")
+        if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise StoreError("this is no file of Anabranch; it was left as it is")
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+        if found != FORMAT or not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'kept'").fetchone():
+            raise WrongFormat(f"this file has format {found}, and this version of Anabranch reads {FORMAT}")
+
+
+class SqliteReader(SqliteThread):
+    """A log to be read, beside whoever writes to it."""
+
+    log_type = _LogToRead
+
+    async def connect(self) -> None:
+        address = f"file:{quote(self.path)}?mode=rw"  # with "ro" SQLite leaves files behind beside this one
+        self._db = await aiosqlite.connect(address, factory=_Connection, isolation_level=None, uri=True)
+        try:
+            self._log = await self._run(lambda db: self.log_type(db))
+        except BaseException:
+            await self.disconnect()
+            raise
+
+    async def run(self, call: Callable[[SqliteLog], T]) -> T:
+        """Call something with the log, on its thread, in one hop and at one moment of the file."""
+
+        def look(db: sqlite3.Connection) -> T:
+            db.execute("BEGIN")
+            try:
+                return call(self._log)
+            except (sqlite3.DatabaseError, zstandard.ZstdError, msgspec.MsgspecError, DamagedLog) as error:
+                raise DamagedLog(
+                    f"{self.path} is damaged: {error}. Nothing was changed. What peers hold is whole: begin a new "
+                    "file and let them fill it, or restore this one from a copy."
+                ) from error
+            finally:
+                db.execute("ROLLBACK")
+
+        return await self._run(look)

@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable
-from typing import Any
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Any, TypeVar
 
-from merge.version import NOTHING, VersionVector
+from merge.version import NOTHING, Dot, VersionVector
 from replica.aggregate import Aggregate
 from replica.backend import Backend
-from replica.core import Committed, Core, Settled
-from replica.cut import Where, cut_at, dot_called, not_observed, replica_called
+from replica.core import Core
+from replica.cut import Where, cut_at, not_observed, replica_called
 from replica.direct import reader_of
 from replica.errors import Refused
 from replica.event import Event
 from replica.explain import Explanation, repeatable
+from replica.fork import Forked, Progress, fork
 from replica.history import Record
-from replica.pump import Pump
+from replica.reading import Reader
 from replica.view import Difference, Folds, View, read_history
 
+T = TypeVar("T")
+STREAMS = 256
+"""Names of streams that are read at once."""
 
-class TimeTravel(ABC):
-    """What a replica can tell of its past. Nothing here changes anything, but for `restore`."""
 
-    def __init__(self, core: Core, pump: Pump, backend: Backend) -> None:
-        self._core, self._pump, self._backend = core, pump, backend
+class TimeTravel:
+    """What a replica can tell of its past. Nothing here changes anything."""
+
+    def __init__(self, core: Core, backend: Backend) -> None:
+        self._core, self._backend = core, backend
         self._folds = Folds()
-        pump.listen(self._hear)
 
-    def _hear(self, settled: Settled) -> None:
-        if settled.refolded:
-            self._folds.clear()
+    @property
+    def store(self) -> str:
+        """The name of what is replicated."""
+        return self._core.store
+
+    @property
+    def name(self) -> str:
+        """What people call this replica."""
+        return self._core.identity.name
+
+    @property
+    def version(self) -> VersionVector:
+        """All that is folded here, printed with names: `alice:2 bob:7`."""
+        return self._core.labelled(self._core.memory.version)
+
+    @property
+    def core(self) -> Core:
+        """The state machine below, for the layers that carry its commits."""
+        return self._core
+
+    async def read(self, call: Callable[[Reader], T]) -> T:
+        """Call something with a Reader of what is durable, on the thread of the log."""
+        core = self._core
+        return await self._backend.run(lambda log: call(reader_of(core, log)))
+
+    async def streams(self, category: str = "") -> AsyncGenerator[str, None]:
+        """The names of all streams, or of those of one category, in the order of their code points."""
+        after = ""
+        while found := await self._backend.run(lambda log, after=after: log.streams(category, after, STREAMS)):  # type: ignore[misc]
+            for stream in found:
+                yield stream
+            after = found[-1]
 
     async def cut(self, where: Where) -> VersionVector:
         """The version that `where` names: printed, it is words for the same cut.
@@ -86,22 +119,18 @@ class TimeTravel(ABC):
         """The places of a stream where acts met that had not seen each other, and that nobody has settled since."""
         return await (await self.at(at)).conflicts(stream)
 
-    async def restore(self, dot: tuple[int, int] | str) -> Committed:
-        """Bring back what has lost: record its event again, as a new fact that has seen all there is now.
-
-        Refused where the event has lost nothing, or would count twice; NotObserved where it is not known here.
-        """
+    async def _lost(self, dot: Dot) -> tuple[str, Event]:
+        """An event that has lost, and its stream; Refused where it has not, or where it would count twice."""
         core = self._core
-        named = dot_called(core, dot)
-        found = await self._backend.run(lambda log: reader_of(core, log).commit(*named))
+        found = await self.read(lambda reader: reader.commit(*dot))
         if found is None:
-            raise not_observed(core, named)
-        recorded = found[0].events[named.seq - found[0].first]
+            raise not_observed(core, dot)
+        recorded = found[0].events[dot.seq - found[0].first]
         aggregate = core.aggregate_of(recorded.stream)
-        lost = [act for one in await self.conflicts(recorded.stream) for act in one.lost if act.record.dot == named]
+        lost = [act for one in await self.conflicts(recorded.stream) for act in one.lost if act.record.dot == dot]
         if not lost:
             raise Refused(
-                f"{named} was not restored: it has lost nothing in {recorded.stream} that stands open. "
+                f"{dot} was not restored: it has lost nothing in {recorded.stream} that stands open. "
                 f"`conflicts({recorded.stream!r})` shows what has."
             )
         event = lost[0].record.event
@@ -109,13 +138,24 @@ class TimeTravel(ABC):
         assert event is not None
         if not repeatable(aggregate, event):
             raise Refused(
-                f"{named} was not restored: recording {lost[0].record.type} again would count what it adds twice. "
+                f"{dot} was not restored: recording {lost[0].record.type} again would count what it adds twice. "
                 "Record what you want with a command."
             )
-        return await self.append(recorded.stream, event, cause=named)
+        return recorded.stream, event
 
-    @abstractmethod
-    async def append(
-        self, stream: str, *events: Event, correlation: str | None = None, cause: tuple[int, int] | None = None
-    ) -> Committed:
-        """Record facts."""
+    async def fork(
+        self,
+        path: str | os.PathLike[str],
+        at: Where = "now",
+        *,
+        name: str | None = None,
+        progress: Progress | None = None,
+    ) -> Forked:
+        """Begin a second past at a cut: `await alice.fork("what-if.db", at="bob:7^")`.
+
+        A file to be opened as any other, with an id and a future of its own, an empty outbox, owner of nothing.
+        Blocks are copied; presents fold when asked for. `name` is that of the file unless given; `progress` hears
+        how many events of how many are copied. Raises NotObserved, ValueError; FileExists, FileInUse, StoreError
+        where the file cannot be made.
+        """
+        return await fork(self._core, self._backend, await self.cut(at), path, name, self._core.random, progress)

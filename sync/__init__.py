@@ -1,6 +1,6 @@
 """Conversation: how replicas meet.
 
-Read in this order: `message`, `compare`, `protocol` (the conversation, without a network), then
+Read in this order: `message`, `protocol` (the conversation, without a network), then
 `conversation`, `websocket`, `memory`, `node` (what pumps it), and `gate` (how to make it fail).
 """
 

@@ -23,6 +23,7 @@ from typing import Annotated
 import msgspec
 
 from replica.block import HASH, PERSON, Head, Slice
+from replica.meeting import Heads
 from sync.errors import RemoteProtocolError
 
 FORMAT = 0
@@ -111,10 +112,6 @@ def decode(frame: bytes) -> Message:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RemoteProtocolError("unreadable", f"a frame that is no message: {error}") from error
     return message
-
-
-Heads = dict[int, tuple[Head, ...]]
-"""By replica: the heads of its logs (one, unless two histories were written under its id)."""
 
 
 def digest_of(heads: Heads) -> bytes:

@@ -34,10 +34,10 @@ from merge.version import printable
 from replica.arrange import Gap
 from replica.block import Head, Slice
 from replica.ingest import Ingested
+from replica.meeting import Heads, compare, note
 from replica.members import UNKNOWN, Row
 from replica.members import Known as Members
 from replica.outgoing import MAX_SLICES, Want
-from sync.compare import compare
 from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.message import (
     FORMAT,
@@ -50,7 +50,6 @@ from sync.message import (
     Bye,
     Digest,
     Have,
-    Heads,
     Hello,
     Known,
     Message,
@@ -185,8 +184,9 @@ class Session:
             self._gap(result)
         else:
             self._gaps = self._old_gaps = 0
+            assert self.theirs is not None
             for piece in arrived:
-                self._note(piece)
+                note(self.theirs, piece)
             self._behind = self._behind or bool(result.forked)
             self._say(Ack(number, digest_of(self.mine), self.horizon))
             self._pump()
@@ -407,20 +407,12 @@ class Session:
         return True
 
     def _send_batch(self, slices: list[Slice]) -> None:
+        assert self.theirs is not None
         self._sent += 1
         self._say(Batch(self._sent, self._answering, slices))
         self._under_way[self._sent] = 0
         for piece in slices:
-            self._note(piece)
-
-    def _note(self, piece: Slice) -> None:
-        """The peer has this slice, or will have it."""
-        assert self.theirs is not None
-        end = Head(piece.last, piece.head)
-        heads = self.theirs.get(piece.replica, ())
-        if end not in heads:
-            kept = tuple(head for head in heads if head != (piece.after, piece.base))
-            self.theirs[piece.replica] = (*kept, end)
+            note(self.theirs, piece)
 
     def _pump(self) -> None:
         """Ask for what the peer lacks, if there is room for it."""

@@ -1,29 +1,20 @@
-"""What a replica says of itself at one moment: its Hello, its heads, its horizon.
-
-The horizon is how far in the future stamps are accepted: a day beyond the own clock, so that one wrong clock
-cannot carry everybody's stamps away with it. A clock that stands before the newest stamp in the log is behind
-itself; the stamp takes its place, so that a slow clock keeps nobody's events out. (The price: a member who means
-harm can lead stamps on, a day at a time.)
-"""
+"""What a replica says of itself at one moment: its Hello, its heads, its horizon (see `replica.meeting`)."""
 
 from __future__ import annotations
 
 from replica.core import Core
-from sync.message import FORMAT, Heads, Hello
-
-HORIZON = 24 * 60 * 60 * 1000
-"""ms: more than time zones set wrongly, less than anybody takes for now."""
+from replica.meeting import Heads, accepted_until, all_heads
+from sync.message import FORMAT, Hello
 
 
 def heads(core: Core) -> Heads:
     """The heads of all logs that are durable here."""
-    return {replica: tuple(lineage.heads) for replica, lineage in core.memory.lineages.items()}
+    return all_heads(core.memory.lineages)
 
 
 def horizon(core: Core, now: int) -> int:
     """The greatest wall time (ms) of a stamp that is accepted at `now`."""
-    stamp = core.memory.stamp
-    return max(now, 0 if stamp is None else stamp.wall) + HORIZON
+    return accepted_until(core.memory.stamp, now)
 
 
 def hello(core: Core, nonce: bytes, now: int) -> Hello:

@@ -10,12 +10,11 @@ from merge.version import ReplicaId
 from replica.block import GENESIS, Head, Slice, Tail
 from replica.commit import Commit, Note, Recorded
 from replica.introduction import ReplicaIntroduced, introduction
-from sync.compare import compare
+from replica.meeting import HORIZON, compare
 from sync.direct import DirectNode
 from sync.errors import LocalProtocolError, RemoteProtocolError
 from sync.message import Ack, Batch, Bye, Digest, Have, Hello, decode, encode
 from sync.protocol import BATCH, MAX_GAPS, PATIENCE, WINDOW
-from sync.standing import HORIZON
 from tests.network import NOW, YEAR, Network
 from tests.shop import HOME, AddItem, Write, direct
 

@@ -16,10 +16,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.utils import accept_key
 
 from replica import Replica
+from replica.meeting import HORIZON
 from sync import Gates, Node, connect, linked, serve
 from sync.message import MAX_FRAME, Batch, Bye, Have, Hello, decode, encode
 from sync.protocol import WINDOW
-from sync.standing import HORIZON
 from sync.websocket import BOUNDS
 from tests.loop import in_loop, until
 from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, ShoppingList, Write

@@ -1,0 +1,135 @@
+"""Joins: two distinct pasts become one, through the same ingest as the network.
+
+Rule 1. What the other one holds and this one lacks is read in the order of stamps, in bounded batches, and each is
+        ingested like a batch from a peer: checked, taken whole or not at all, and twice is once. So a join that
+        breaks off is gone on with by joining again.
+Rule 2. The other one is only read. It becomes the same when it joins this one.
+Rule 3. What is stamped too far in the future waits, as it does between peers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from merge.version import ReplicaId, VersionVector
+from replica.arrange import Gap
+from replica.core import Settled
+from replica.errors import StoreError, WrongStore
+from replica.explain import Explanation
+from replica.fork import Progress
+from replica.meeting import accepted_until, all_heads, compare, note
+from replica.outgoing import collect
+
+if TYPE_CHECKING:
+    from replica.replica import Replica
+    from replica.travel import TimeTravel
+
+BATCH = 1 << 20
+"""Bytes of columns that are read, and ingested, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a join brought."""
+
+    other: str
+    """The name of the replica whose past was joined."""
+    events: int
+    """How many events were new here."""
+    version: VersionVector
+    """The version after it."""
+    streams: Mapping[str, int]
+    """How many of them each stream has."""
+    met: tuple[str, ...]
+    """Streams that both sides had changed without having seen each other."""
+    conflicts: tuple[Explanation, ...]
+    """The places in these where a write of one side stands against one of the other."""
+    waiting: int
+    """Events that were left where they are, because they are stamped too far in the future."""
+    forked: tuple[ReplicaId, ...]
+    """Ids under which the other side has a second history."""
+
+    def __str__(self) -> str:
+        own = sum(name.startswith("replica/") for name in self.streams)
+        lines = [f"joined {self.other}: {self.events} events in {len(self.streams) - own} streams came in"]
+        if self.events:
+            lines.append(f"now at {self.version}")
+        if self.met:
+            lines.append(f"changed on both sides: {', '.join(self.met[:10])}{' ...' if len(self.met) > 10 else ''}")
+        if self.waiting:
+            lines.append(f"{self.waiting} events wait: they are stamped more than a day in the future")
+        lines += [f"{replica} was written to in two places: one history is folded" for replica in self.forked]
+        for conflict in self.conflicts:
+            lines += ["", str(conflict)]
+        return "\n".join(lines)
+
+
+async def join(replica: Replica, other: TimeTravel, progress: Progress | None) -> Joined:
+    """Take in what another replica holds. WrongStore where that is of another store."""
+    core = replica.core
+    if other.store != core.store:
+        raise WrongStore(
+            f"{other.name} holds the store {other.store!r}, and this is {core.store!r}: nothing was joined. "
+            "Only pasts of one store have a root in common."
+        )
+    before, theirs = core.memory.version, other.core.memory.version
+    sought, held = all_heads(other.core.memory.lineages), all_heads(core.memory.lineages)
+    horizon = accepted_until(core.memory.stamp, replica.now())
+    total = sum(map(len, before.missing(theirs).values()))
+    streams: Counter[str] = Counter()
+    forked: list[int] = []
+    events = waiting = 0
+
+    def hear(settled: Settled) -> None:
+        streams.update(e.stream for commit, _ in settled.news if commit.replica != core.me for e in commit.events)
+
+    stop = replica.listen(hear)
+    try:
+        while wants := compare(sought, held):
+            found = await other.read(partial(collect, wants=wants, horizon=horizon, budget=BATCH))
+            waiting = found.beyond
+            if not found.slices:
+                break
+            result = await replica.ingest(found.slices, horizon)
+            if isinstance(result, Gap):
+                raise StoreError(
+                    f"{other.name} names events of {core.label(result.replica)} that its own log does not hold. "
+                    "What came in so far is whole and stays; `verify` it."
+                )
+            for piece in found.slices:
+                note(held, piece)
+            events += result.events
+            forked += result.forked
+            if progress is not None:
+                progress(events, max(total, events))
+    finally:
+        stop()
+    met = [stream for stream in sorted(streams) if await _changed_here(replica, stream, before, theirs)]
+    conflicts = [one for stream in met for one in await _conflicts(replica, stream, before, theirs)]
+    labels = tuple([core.label(one) for one in forked])
+    return Joined(
+        other.name, events, replica.version, streams, tuple(met), tuple(conflicts), waiting, labels
+    )  # fmt: skip
+
+
+async def _changed_here(replica: Replica, stream: str, before: VersionVector, theirs: VersionVector) -> bool:
+    """Did this side have events of a stream that the other had not seen?"""
+    return bool(await replica.read(lambda reader: reader.stream_beyond(stream, theirs, before, 1)))
+
+
+async def _conflicts(
+    replica: Replica, stream: str, before: VersionVector, theirs: VersionVector
+) -> list[Explanation]:
+    """Where a write that only this side had stands against one that only the other had."""
+    if stream.split("/", 1)[0] not in replica.core.aggregates:
+        return []
+    found = []
+    for one in await replica.conflicts(stream):
+        dots = [act.record.dot for act in (*one.read, *one.lost)]
+        if any(dot not in theirs for dot in dots) and any(dot not in before for dot in dots):
+            found.append(one)
+    return found

@@ -1,0 +1,64 @@
+"""What two logs need to know of each other when they meet: heads, what the other one lacks, how late it may be.
+
+For each log of mine whose head the other does not have, `compare` says from which of the other's heads to go on. A
+head says where a log ends, not what lies below it, so the answer is a list of candidates, the highest first;
+the log itself knows which of them it has passed through. None of them, and the history is sent from its
+beginning: a second one was written under the same id.
+
+Where all heads of the other are higher than mine, it may go on from mine, and there is nothing to send; unless
+I hold one of them too, and so know that mine is another history.
+
+The horizon is how far in the future stamps are accepted: a day beyond the own clock, so that one wrong clock
+cannot carry everybody's stamps away with it. A clock that stands before the newest stamp in the log is behind
+itself; the stamp takes its place, so that a slow clock keeps nobody's events out. (The price: a member who means
+harm can lead stamps on, a day at a time.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from merge.stamp import Stamp
+from replica.block import GENESIS, Head, Slice
+from replica.lineage import Lineage
+from replica.outgoing import Want
+
+Heads = dict[int, tuple[Head, ...]]
+"""By replica: the heads of its logs (one, unless two histories were written under its id)."""
+
+HORIZON = 24 * 60 * 60 * 1000
+"""ms: more than time zones set wrongly, less than anybody takes for now."""
+
+
+def all_heads(lineages: Mapping[int, Lineage]) -> Heads:
+    """The heads of some logs."""
+    return {replica: tuple(lineage.heads) for replica, lineage in lineages.items()}
+
+
+def compare(mine: Heads, theirs: Heads) -> list[Want]:
+    """What to send to somebody who has `theirs`, by replica."""
+    wants = []
+    for replica, own in mine.items():
+        their = theirs.get(replica, ())
+        if own == their:
+            continue
+        for head in own:
+            if head in their:
+                continue
+            below = sorted((base for base in their if base.seq <= head.seq), reverse=True)
+            if below or not their or any(base in own for base in their):
+                wants.append(Want(replica, head, tuple(below) if their else (Head(0, GENESIS),)))
+    return wants
+
+
+def note(heads: Heads, piece: Slice) -> None:
+    """Who has these heads has this slice now, or will have it."""
+    end = Head(piece.last, piece.head)
+    held = heads.get(piece.replica, ())
+    if end not in held:
+        heads[piece.replica] = (*(head for head in held if head != (piece.after, piece.base)), end)
+
+
+def accepted_until(newest: Stamp | None, now: int) -> int:
+    """The greatest wall time (ms) of a stamp that is accepted at `now`, where `newest` is in the log."""
+    return max(now, 0 if newest is None else newest.wall) + HORIZON

@@ -1,0 +1,59 @@
+"""`ReadOnly`: the file of a replica, read beside whoever writes to it.
+
+Rule 1. It is the replica as it was when it was opened: what is written meanwhile is beyond its version.
+Rule 2. Nothing is written, locked or folded for good; the writer does not notice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from replica.backend import connected
+from replica.core import Core
+from replica.decider import Decider
+from replica.errors import StoreError
+from replica.sqlite import SqliteReader
+from replica.travel import TimeTravel
+from replica.verify import Verified, Verifier
+
+
+class ReadOnly(TimeTravel):
+    """A replica's file, to look into. Open it with `async with ReadOnly.open("alice.db", aggregates=[...])`."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, path: str | os.PathLike[str], *, aggregates: Iterable[type[Decider]] = ()
+    ) -> AsyncIterator[ReadOnly]:
+        """The file at `path` as it is now. History needs no aggregates; presents do.
+
+        Raises StoreError where there is no such file, WrongFormat, DamagedLog.
+        """
+        if not Path(path).is_file():
+            raise StoreError(
+                f"there is no file {path}. Nothing was made: a file is begun by opening a replica on it."
+            )
+        backend = SqliteReader(os.path.realpath(path))
+        async with connected(backend):
+            contents = await backend.run(lambda log: log.contents())
+            if contents.identity is None:
+                raise StoreError(f"{path} holds no replica yet: it was begun, and never opened to the end")
+            identity = contents.identity
+            yield cls(Core(identity.store, aggregates, contents, identity, Random(0)), backend)
+
+    async def present(self, stream: str) -> Any:
+        """The present of a stream: its aggregate, to be read."""
+        return await (await self.at("now")).present(stream)
+
+    async def digest(self, stream: str) -> str:
+        """A name for the present of a stream, equal on all replicas where the presents are."""
+        return await (await self.at("now")).digest(stream)
+
+    async def verify(self, *streams: str) -> Verified:
+        """Compute the log's hashes again, fold streams from the log alone, and compare; see `Replica.verify`."""
+        return await Verifier(self._core, self._backend).run(streams)
