@@ -24,6 +24,19 @@ ABSENT = _Absent()
 """Where there is nothing, not even None."""
 
 
+def shown(value: Any) -> str:
+    """A value in words that are the same in every process: what has no order is put into one."""
+    if isinstance(value, Mapping):
+        items = sorted(value.items(), key=lambda item: order(item[0]))
+        return "{" + ", ".join(f"{shown(key)}: {shown(item)}" for key, item in items) + "}"
+    if isinstance(value, Set):
+        return "{" + ", ".join(shown(item) for item in sorted(value, key=order)) + "}"
+    if type(value) in (list, tuple):
+        inside = ", ".join(map(shown, value))
+        return f"[{inside}]" if type(value) is list else f"({inside}{',' if len(value) == 1 else ''})"
+    return repr(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Changed:
     """One place that differs: a path of field names, keys and elements; what was there, and what is."""
@@ -35,13 +48,13 @@ class Changed:
     def __str__(self) -> str:
         place = "/".join(map(str, self.path)) or "value"
         if self.before is ABSENT:
-            return f"+ {place}" + ("" if self.after is True else f" = {self.after!r}")
+            return f"+ {place}" + ("" if self.after is True else f" = {shown(self.after)}")
         if self.after is ABSENT:
-            return f"- {place}" + ("" if self.before is True else f" = {self.before!r}")
+            return f"- {place}" + ("" if self.before is True else f" = {shown(self.before)}")
         if isinstance(self.before, str) and isinstance(self.after, str) and "\n" in self.before + self.after:
             lines = difflib.unified_diff(self.before.splitlines(), self.after.splitlines(), lineterm="", n=1)
             return "\n".join([f"~ {place}", *(f"    {line}" for line in [*lines][2:] if line[0] != "@")])
-        return f"~ {place}: {self.before!r} -> {self.after!r}"
+        return f"~ {place}: {shown(self.before)} -> {shown(self.after)}"
 
 
 def difference(before: Any, after: Any) -> tuple[Changed, ...]:
@@ -51,17 +64,18 @@ def difference(before: Any, after: Any) -> tuple[Changed, ...]:
 
 def _differ(path: tuple[Any, ...], before: Any, after: Any) -> Iterator[Changed]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in sorted({*before, *after}, key=_order):
+        for key in sorted({*before, *after}, key=order):
             yield from _differ((*path, key), before.get(key, ABSENT), after.get(key, ABSENT))
     elif isinstance(before, Set) and isinstance(after, Set):
-        for element in sorted(before ^ after, key=_order):
+        for element in sorted(before ^ after, key=order):
             has, had = element in after, element in before
             yield Changed((*path, element), had or ABSENT, has or ABSENT)
     elif type(before) is not type(after) or before != after:
         yield Changed(path, before, after)
 
 
-def _order(key: Any) -> tuple[str, Any]:
+def order(key: Any) -> tuple[str, Any]:
+    """What to sort keys and elements of any kinds by, so that they come in one order everywhere."""
     return type(key).__name__, key if isinstance(key, str | int | bytes | float) else repr(key)
 
 

@@ -29,7 +29,7 @@ from merge.why import Front, Fronts, Touch
 from replica.aggregate import Aggregate
 from replica.cut import shown_time
 from replica.decider import Decider, Happened
-from replica.difference import ABSENT, difference
+from replica.difference import ABSENT, difference, shown
 from replica.errors import NoSuchPlace
 from replica.history import Record
 
@@ -92,7 +92,7 @@ class Explanation:
 
     def _lines(self, indent: str) -> Iterator[str]:
         place = "/".join(map(str, self.path))
-        yield f"{indent}{self.stream}  {place + ' = ' if place else ''}{self.value!r}"
+        yield f"{indent}{self.stream}  {place + ' = ' if place else ''}{shown(self.value)}"
         yield f"{indent}  rule     {self.rule}"
         for act in self.read:
             yield f"{indent}  read     {act}"

@@ -18,11 +18,15 @@ import msgspec
 
 from merge.stamp import Stamp
 from merge.version import Dot, ReplicaId, VersionVector
-from replica.commit import Commit, Note, Recorded
+from replica.commit import Commit, Note
 from replica.event import Event
 
 if TYPE_CHECKING:
     from replica.core import Core
+
+
+SHORT = 16
+"""Bytes that are shown to people one by one; of more only the number."""
 
 
 class Run(NamedTuple):
@@ -90,8 +94,12 @@ class Record:
     def __str__(self) -> str:
         shown = self.fields
         if isinstance(shown, dict):
-            shown = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+            shown = ", ".join(f"{name}={_short(value)}" for name, value in shown.items())
         return f"{self.dot} {self.type}({shown})"
+
+
+def _short(value: Any) -> str:
+    return f"<{len(value)} bytes>" if isinstance(value, bytes) and len(value) > SHORT else repr(value)
 
 
 def records(
@@ -106,16 +114,23 @@ def records(
         )
         for seq, recorded in enumerate(commit.events, commit.first):
             if recorded.stream == stream:
-                dot, event = Dot(core.label(commit.replica), seq), _read(core, recorded)
-                yield Record(
-                    stream, dot, commit.stamp, core.labelled(context), recorded.type, recorded.schema,
-                    recorded.payload, event, unseen, commit.note,
-                )  # fmt: skip
+                yield _record(core, commit, core.labelled(context), seq, unseen)
                 earlier.setdefault(commit.replica, []).append(seq)
 
 
-def _read(core: Core, recorded: Recorded) -> Event | None:
+def decision(core: Core, commit: Commit, context: VersionVector) -> tuple[Record, ...]:
+    """The events of a commit, of whatever streams. They do not say what is concurrent with them."""
+    labelled = core.labelled(context)
+    return tuple([_record(core, commit, labelled, seq, ()) for seq in range(commit.first, commit.last + 1)])
+
+
+def _record(core: Core, commit: Commit, context: VersionVector, seq: int, unseen: tuple[Run, ...]) -> Record:
+    recorded = commit.events[seq - commit.first]
     try:
-        return core.types.decode(recorded.type, recorded.schema, recorded.payload)
-    except Exception:
-        return None
+        event: Event | None = core.types.decode(recorded.type, recorded.schema, recorded.payload)
+    except Exception:  # it stays what it is: a type that this code does not know, or cannot read
+        event = None
+    return Record(
+        recorded.stream, Dot(core.label(commit.replica), seq), commit.stamp, context, recorded.type,
+        recorded.schema, recorded.payload, event, unseen, commit.note,
+    )  # fmt: skip

@@ -80,6 +80,20 @@ class MarkFile:
         )
 
 
+def holder(path: str) -> int | None:
+    """The process that has a file open for writing; None where none has. (0: one that has not said which.)"""
+    beside = Path(f"{path}.mark")
+    if not beside.exists():
+        return None
+    with beside.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            found = MarkFile(Path(path), file).read()
+            return found.process if found else 0
+        return None
+
+
 def inode_of(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino

@@ -10,13 +10,16 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
+from random import SystemRandom
 from typing import Any
 
 from replica.backend import connected
 from replica.core import Core
 from replica.decider import Decider
+from replica.direct import recalled
 from replica.errors import StoreError
+from replica.fork import Progress
+from replica.projection import Projection
 from replica.sqlite import SqliteReader
 from replica.travel import TimeTravel
 from replica.verify import Verified, Verifier
@@ -28,9 +31,13 @@ class ReadOnly(TimeTravel):
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, path: str | os.PathLike[str], *, aggregates: Iterable[type[Decider]] = ()
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        aggregates: Iterable[type[Decider]] = (),
+        projections: Iterable[type[Projection]] = (),
     ) -> AsyncIterator[ReadOnly]:
-        """The file at `path` as it is now. History needs no aggregates; presents do.
+        """The file at `path` as it is now. History needs no aggregates; presents do; tables need projections.
 
         Raises StoreError where there is no such file, WrongFormat, DamagedLog.
         """
@@ -44,7 +51,13 @@ class ReadOnly(TimeTravel):
             if contents.identity is None:
                 raise StoreError(f"{path} holds no replica yet: it was begun, and never opened to the end")
             identity = contents.identity
-            yield cls(Core(identity.store, aggregates, contents, identity, Random(0)), backend)
+            kept = await backend.run(recalled)
+            core = Core(
+                identity.store, aggregates, contents, identity, SystemRandom(), projections=projections, kept=kept
+            )
+            core.begin()
+            core.settle()  # in memory: nothing is written
+            yield cls(core, backend)
 
     async def present(self, stream: str) -> Any:
         """The present of a stream: its aggregate, to be read."""
@@ -54,6 +67,6 @@ class ReadOnly(TimeTravel):
         """A name for the present of a stream, equal on all replicas where the presents are."""
         return await (await self.at("now")).digest(stream)
 
-    async def verify(self, *streams: str) -> Verified:
+    async def verify(self, *streams: str, progress: Progress | None = None) -> Verified:
         """Compute the log's hashes again, fold streams from the log alone, and compare; see `Replica.verify`."""
-        return await Verifier(self._core, self._backend).run(streams)
+        return await Verifier(self._core, self._backend).run(streams, progress)

@@ -25,7 +25,6 @@ from replica.backend import Backend, MemoryBackend, connected
 from replica.block import Slice
 from replica.commit import make_note
 from replica.core import Committed, Core, Settled
-from replica.cut import dot_called
 from replica.decider import Decider
 from replica.digest import digest
 from replica.direct import recalled
@@ -328,7 +327,7 @@ class Replica(TimeTravel):
 
         Refused where the event has lost nothing, or would count twice; NotObserved where it is not known here.
         """
-        named = dot_called(self._core, dot)
+        named = self.dot(dot)
         stream, event = await self._lost(named)
         return await self.append(stream, event, cause=named)
 
@@ -454,10 +453,11 @@ class Replica(TimeTravel):
             raise Closed(self._pump.why_failed) from self._pump.failure
 
     async def verify(self, *streams: str) -> Verified:
-        """Fold streams from the log alone and compare: presents, snapshots, tables. All unless some are named.
+        """Compute the log's hashes again, fold its streams, and compare: presents, snapshots, tables.
 
-        It changes nothing, and takes as long as folding the log takes. What differs is named; `rebuild` mends a
-        table, and opening the replica with another `fold_version` lets go of snapshots.
+        All of it unless streams are named. It changes nothing, and takes as long as folding the log takes.
+        What differs is named; `rebuild` mends a table, and opening the replica with another `fold_version` lets go
+        of snapshots.
         """
         return await Verifier(self._core, self._backend).run(streams)
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 from merge.version import NOTHING, Dot, VersionVector
 from replica.aggregate import Aggregate
 from replica.backend import Backend
 from replica.core import Core
-from replica.cut import Where, cut_at, not_observed, replica_called
+from replica.cut import Where, cut_at, dot_called, not_observed, replica_called
 from replica.direct import reader_of
 from replica.errors import Refused
 from replica.event import Event
 from replica.explain import Explanation, repeatable
 from replica.fork import Forked, Progress, fork
-from replica.history import Record
+from replica.history import Record, decision
 from replica.reading import Reader
-from replica.view import Difference, Folds, View, read_history
+from replica.view import PORTION, Difference, Folds, View, read_history
 
 T = TypeVar("T")
 STREAMS = 256
@@ -106,6 +107,20 @@ class TimeTravel:
         async for record in read_history(core, self._backend, stream, first, last, names, ids):
             yield record
 
+    async def commits(
+        self, *, after: Where = NOTHING, upto: Where = "now"
+    ) -> AsyncGenerator[tuple[Record, ...], None]:
+        """All decisions between two cuts, whatever their streams, in the order of their stamps; read as it goes.
+
+        Each is the events of one commit, which share their stamp and what their author had observed. Those of
+        histories that are not folded are left out.
+        """
+        position, last = await self.cut(after), await self.cut(upto)
+        while found := await self.read(partial(Reader.beyond, position=position, upto=last, events=PORTION)):
+            for commit, context in found:
+                yield decision(self._core, commit, context)
+                position = position.advance(commit.replica, commit.last)
+
     async def explain(self, stream: str, path: str | tuple[Any, ...] = (), at: Where = "now") -> Explanation:
         """Why a stream reads as it does: `print(await alice.explain("list/home", "title"))`.
 
@@ -119,29 +134,37 @@ class TimeTravel:
         """The places of a stream where acts met that had not seen each other, and that nobody has settled since."""
         return await (await self.at(at)).conflicts(stream)
 
+    def dot(self, words: tuple[int, int] | str) -> Dot:
+        """The event that is printed `alice:3`. ValueError, NotObserved where that names none."""
+        return dot_called(self._core, words)
+
+    async def record(self, dot: tuple[int, int] | str) -> Record:
+        """One event, and all that the log says of it. NotObserved where it is not known here."""
+        named = self.dot(dot)
+        found = await self.read(lambda reader: reader.commit(*named))
+        if found is None:
+            raise not_observed(self._core, named)
+        return decision(self._core, *found)[named.seq - found[0].first]
+
     async def _lost(self, dot: Dot) -> tuple[str, Event]:
         """An event that has lost, and its stream; Refused where it has not, or where it would count twice."""
-        core = self._core
-        found = await self.read(lambda reader: reader.commit(*dot))
-        if found is None:
-            raise not_observed(core, dot)
-        recorded = found[0].events[dot.seq - found[0].first]
-        aggregate = core.aggregate_of(recorded.stream)
-        lost = [act for one in await self.conflicts(recorded.stream) for act in one.lost if act.record.dot == dot]
+        record = await self.record(dot)
+        stream, event = record.stream, record.event
+        aggregate = self._core.aggregate_of(stream)
+        lost = [act for one in await self.conflicts(stream) for act in one.lost if act.record.dot == dot]
         if not lost:
             raise Refused(
-                f"{dot} was not restored: it has lost nothing in {recorded.stream} that stands open. "
-                f"`conflicts({recorded.stream!r})` shows what has."
+                f"{dot} was not restored: it has lost nothing in {stream} that stands open. "
+                f"`conflicts({stream!r})` shows what has."
             )
-        event = lost[0].record.event
         assert isinstance(aggregate, Aggregate)
         assert event is not None
         if not repeatable(aggregate, event):
             raise Refused(
-                f"{dot} was not restored: recording {lost[0].record.type} again would count what it adds twice. "
+                f"{dot} was not restored: recording {record.type} again would count what it adds twice. "
                 "Record what you want with a command."
             )
-        return recorded.stream, event
+        return stream, event
 
     async def fork(
         self,

@@ -1,7 +1,9 @@
-"""Verifying: what was derived from the log, made again from the log alone, and compared.
+"""Verifying: the log against its own hashes, and what was derived from it against what it says.
 
-Rule. Presents in memory, snapshots and tables are caches. Each stream is folded from its beginning, without any of
-them, and what differs is named. What is compared is of one moment, that of one look into the file.
+Rule 1. Each block's head is computed again from its bytes and its parent, to the head of its log: what was changed
+        since it was written, by a disk or by somebody, shows, and where it begins is named.
+Rule 2. Presents in memory, snapshots and tables are caches. Each stream is folded from its beginning, without any
+        of them, and what differs is named. What is compared is of one moment, that of one look into the file.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ from typing import Any, NamedTuple
 
 from merge.version import NOTHING, VersionVector
 from replica.backend import Backend
+from replica.block import GENESIS, Head
 from replica.core import Core
 from replica.digest import digest
 from replica.entry import entries
+from replica.errors import DamagedLog, InvalidBatch
 from replica.folding import fold_apart
+from replica.fork import Progress
 from replica.lineage import Lineage
-from replica.log import Log
+from replica.log import Log, LogRow
 from replica.projection import EventRows, StreamRows
 from replica.reading import Reader
 from replica.snapshot import Damaged, Loaded, Snapshot, read, span, upon
@@ -30,6 +35,8 @@ STREAMS = 256
 class Verified:
     """What was verified, and what differs from the log, in words. Nothing differs in a file that is well."""
 
+    blocks: int
+    """Blocks of the log whose hashes were computed again."""
     streams: int
     snapshots: int
     tables: tuple[str, ...]
@@ -55,11 +62,15 @@ class Verifier:
     def __init__(self, core: Core, backend: Backend) -> None:
         self._core, self._backend = core, backend
         self._differences: list[str] = []
-        self._snapshots = 0
+        self._snapshots = self._blocks = 0
 
-    async def run(self, streams: Iterable[str]) -> Verified:
-        """Verify some streams; or all, and every table."""
+    async def run(self, streams: Iterable[str], progress: Progress | None = None) -> Verified:
+        """Verify some streams; or the log, all of them, and every table."""
         named = list(streams)
+        if not named:
+            await self._chain(progress)
+            if self._differences:
+                return Verified(self._blocks, 0, 0, (), tuple(self._differences))
         count = 0
         for stream in named or [stream async for stream in self._all()]:
             await self._stream(stream)
@@ -68,7 +79,31 @@ class Verifier:
         for projection in () if named else self._core.derived.by_event:
             if projection.table in tables:
                 await self._events(projection)
-        return Verified(count, self._snapshots, tuple(tables), tuple(self._differences))
+        return Verified(self._blocks, count, self._snapshots, tuple(tables), tuple(self._differences))
+
+    async def _chain(self, progress: Progress | None) -> None:
+        """Compute the heads of all logs again. A block a hop: the writer goes on in between."""
+        rows = [row for lineage in self._core.memory.lineages.values() for row in lineage.rows]
+        total, done = sum(row.head.seq - row.after for row in rows), 0
+        for row in rows:
+            parent: bytes | None = None if row.after else GENESIS
+            seq = row.after
+            while seq < row.head.seq:
+                try:
+                    checked = await self._backend.run(
+                        lambda log, row=row, seq=seq, parent=parent: check_block(  # type: ignore[misc]
+                            Reader(log, self._core.store, self._core.memory.lineages), row, seq + 1, parent
+                        )
+                    )
+                except (DamagedLog, InvalidBatch) as error:
+                    label = self._core.label(row.replica)
+                    self._differences.append(f"the log of {label} is damaged after {label}:{seq}: {error}")
+                    break
+                self._blocks += 1
+                done += checked.seq - seq
+                seq, parent = checked
+                if progress is not None:
+                    progress(done, total)
 
     async def _all(self) -> Any:
         for category in sorted(self._core.aggregates):
@@ -163,6 +198,21 @@ class Verifier:
         for row in sorted(wanted.symmetric_difference(rows), key=repr)[:1]:
             where = "is missing in" if row in wanted else "does not belong in"
             self._differences.append(f"{row[0]}: the row of {row[1]}:{row[2]} {where} {table}")
+
+
+def check_block(reader: Reader, row: LogRow, seq: int, parent: bytes | None) -> Head:
+    """The head after the block of a log in which event `seq` lies, computed from its bytes.
+
+    DamagedLog where it is not what the log says; `parent` is the head before it, where that is known.
+    """
+    opened = reader.open(row, seq)
+    if parent is not None and opened.piece.base != parent:
+        raise DamagedLog("the next block does not stand on it")
+    opened.before.tail.accept(opened.piece, opened.decoded)
+    head = Head(opened.piece.last, opened.piece.head)
+    if head.seq == row.head.seq and head != row.head:
+        raise DamagedLog("it ends in another head than was written")
+    return head
 
 
 def _reader(log: Log, store: str) -> tuple[Reader, VersionVector]:

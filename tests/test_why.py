@@ -18,7 +18,8 @@ from sync import linked
 from tests.histories import STEPS, play
 from tests.lattices import CASES, PLACE
 from tests.loop import in_loop, until
-from tests.shop import HOME, JOURNAL, AddItem, Count, GiveTitle, Journal, RemoveItem, ShoppingList, TakeNote, Write
+from tests.scenario import Clock, parted
+from tests.shop import HOME, JOURNAL, Journal, ShoppingList, TakeNote
 from tests.test_laws import CLOCKS, Shape, covers, order_free, shapes
 from tests.test_time import naive, opened, over
 
@@ -163,40 +164,6 @@ def test_an_explanation_reads_what_the_present_reads_and_its_losers_are_the_othe
                 assert naive(direct, HOME, version) == await replica.digest(HOME)
 
         check()
-
-
-class Clock:
-    """Stands still until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = 1_767_225_600_000
-
-    def __call__(self) -> int:
-        return self.now
-
-
-async def parted(alice, bob, clock=None):
-    """Two replicas that have met, and then wrote the same places without seeing each other."""
-
-    async def execute(replica, command):
-        if clock is not None:
-            clock.now += 1000
-        await replica.execute(HOME, command)
-
-    await execute(alice, AddItem("milk"))
-    await execute(alice, GiveTitle("Food"))
-    await execute(alice, Write("hello"))
-    async with linked(alice, bob):
-        await bob.wait_for(alice.version)
-    await execute(alice, GiveTitle("Thursday"))
-    await execute(bob, GiveTitle("Friday"))
-    await execute(bob, RemoveItem("milk"))
-    await execute(alice, AddItem("milk"))
-    await execute(bob, Count(3))
-    await execute(alice, Count(2))
-    await execute(bob, Write(" world", 5))
-    async with linked(alice, bob):
-        await until(lambda: alice.version == bob.version)
 
 
 TITLE = """\

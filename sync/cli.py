@@ -1,0 +1,213 @@
+"""`anabranch`: a replica's file, from a terminal.
+
+Rule 1. Commands that read open the file read-only, beside whoever writes to it. Those that write (join, serve,
+        sync) say who holds it, if somebody does.
+Rule 2. What a command finds goes to standard output. All else (errors, how far a long work has come) goes to
+        standard error, and progress only where that is a terminal.
+Rule 3. History needs nothing but the file. Presents need the aggregates that fold them: `--app shop:Order`, or a
+        module in which they are defined, or ANABRANCH_APP.
+Rule 4. The exit code says how it ended (see EXITS). An error is one sentence or two, and never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import inspect
+import os
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from replica.decider import Decider
+from replica.errors import (
+    AnabranchError,
+    FileInUse,
+    NoSuchPlace,
+    NotObserved,
+    StoreError,
+    UnknownStream,
+)
+from replica.projection import EventRows, Projection, StreamRows
+from replica.readonly import ReadOnly
+from replica.replica import Replica
+from sync import commands as do
+from sync.errors import ProtocolError
+from sync.formats import FORMATS
+
+EXITS = """\
+exit codes: 0 done; 1 something differs or went wrong; 2 the command line makes no sense; 3 there is no such past,
+event, stream or place; 4 another process has the file; 5 the file cannot be used; 6 the peer cannot be reached or
+broke a rule; 130 interrupted
+
+environment: ANABRANCH_APP, as --app (several with commas between); ANABRANCH_TOKEN, what peers must know"""
+DIFFERS, USAGE, NOT_THERE, IN_USE, UNUSABLE, PEER, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
+
+
+class Misused(Exception):
+    """The command line makes no sense, in a way that argparse cannot see."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="anabranch", description="Look into a replica's file, travel in it, fork and join it, serve it.",
+        epilog=EXITS, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    kinds = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+
+    def command(run: Any, *, writes: bool = False, cut: bool = True) -> argparse.ArgumentParser:
+        made = kinds.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
+        made.add_argument("file", metavar="FILE", help="the file of a replica")
+        made.add_argument("--json", action="store_true", help="JSON instead of lines for people")
+        made.add_argument(
+            "-a", "--app", action="append", metavar="MODULE[:CLASS]",
+            default=[one for one in os.environ.get("ANABRANCH_APP", "").split(",") if one],
+            help="where aggregates and projections are defined; may be given several times",
+        )  # fmt: skip
+        if cut:
+            made.add_argument(
+                "--at", default="now", metavar="CUT",
+                help='a past: "alice:3 bob:7", "alice:3^", 2026-05-01T12:00Z; now unless given',
+            )  # fmt: skip
+        made.set_defaults(run=run, writes=writes)
+        return made
+
+    one = command(do.log)
+    one.add_argument("--graph", action="store_true", help="draw who had observed what, one lane a replica")
+    one.add_argument("--stream", action="append", default=[], metavar="S", help="only of this stream or category")
+    _select(one)
+    one.add_argument("-n", "--last", type=int, metavar="N", help="only the last N")
+    command(do.show).add_argument("what", nargs="?", metavar="STREAM|EVENT", help="list/home, or alice:3")
+    one = command(do.at, cut=False)
+    one.add_argument("cut", metavar="CUT")
+    one.add_argument("streams", nargs="*", metavar="STREAM")
+    one = command(do.history)
+    one.add_argument("stream", metavar="STREAM")
+    _select(one)
+    one = command(do.diff, cut=False)
+    one.add_argument("stream", metavar="STREAM")
+    one.add_argument("a", metavar="A", help="a past")
+    one.add_argument("b", metavar="B", nargs="?", default="now", help="another one; now unless given")
+    one = command(do.explain)
+    one.add_argument("stream", metavar="STREAM")
+    one.add_argument("path", nargs="?", default="", metavar="PATH", help="a field, or field/key; all unless given")
+    command(do.conflicts).add_argument("streams", nargs="*", metavar="STREAM")
+    one = command(do.fork)
+    one.add_argument("new", metavar="NEW", help="the file to make")
+    one.add_argument("--name", help="what the new replica is called; the name of its file unless given")
+    command(do.join, writes=True, cut=False).add_argument("other", metavar="OTHER", help="the file to take in")
+    command(do.verify, cut=False).add_argument("streams", nargs="*", metavar="STREAM")
+    command(do.status, cut=False)
+    one = command(do.serve, writes=True, cut=False)
+    one.add_argument("--host", default="127.0.0.1", help="where to listen; 127.0.0.1 unless given")
+    one.add_argument("--port", type=int, default=0, help="0, and so any free one, unless given")
+    one.add_argument("--peer", action="append", default=[], metavar="URL", help="a peer to dial (ws://, wss://)")
+    _meet(one)
+    one = command(do.sync, writes=True, cut=False)
+    one.add_argument("url", metavar="URL", help="the address of a peer (ws://, wss://)")
+    one.add_argument("--timeout", type=float, default=30.0, metavar="S", help="seconds to try; 30 unless given")
+    _meet(one)
+    one = command(do.export)
+    one.add_argument("--format", choices=sorted(FORMATS), required=True)
+    return top
+
+
+def _select(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--type", action="append", default=[], metavar="T", help="only events of this type")
+    one.add_argument("--replica", action="append", default=[], metavar="R", help="only events of this replica")
+    one.add_argument("--after", default="", metavar="CUT", help="only what is not in this past")
+
+
+def _meet(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--store", help="what is replicated, for a file that is new")
+    one.add_argument("--name", help="what the replica is called, for a file that is new")
+    one.add_argument(
+        "--insecure",
+        action="store_true",
+        help="no TLS off loopback: a VPN keeps the link private (ANABRANCH_TOKEN: a token)",
+    )
+
+
+def load(specs: Iterable[str]) -> tuple[list[type[Decider]], list[type[Projection]]]:
+    """The aggregates and projections that `module` defines, or `module:Class` is; Misused where there is none."""
+    aggregates: dict[type[Decider], None] = {}
+    projections: dict[type[Projection], None] = {}
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    for spec in specs:
+        name, _, attribute = spec.partition(":")
+        try:
+            module = import_module(name)
+        except ImportError as error:
+            raise Misused(f"{name} cannot be imported ({error}): run where it can, or set PYTHONPATH") from error
+        if attribute and not hasattr(module, attribute):
+            raise Misused(f"there is no {attribute} in {name}")
+        found = [getattr(module, attribute)] if attribute else list(vars(module).values())
+        for kind in found:
+            if not inspect.isclass(kind) or inspect.isabstract(kind):
+                continue
+            if issubclass(kind, Decider) and hasattr(kind, "stream"):
+                aggregates[kind] = None
+            elif issubclass(kind, EventRows | StreamRows) and hasattr(kind, "table"):
+                projections[kind] = None
+        if not aggregates and not projections:
+            raise Misused(f"{spec} names no aggregate and no projection")
+    return list(aggregates), list(projections)
+
+
+async def _run(args: argparse.Namespace) -> int:
+    aggregates, projections = load(args.app)
+    if not args.writes:
+        async with ReadOnly.open(args.file, aggregates=aggregates, projections=projections) as past:
+            return await args.run(past, args) or 0
+    store, name = getattr(args, "store", None), getattr(args, "name", None)
+    if Path(args.file).exists():
+        async with ReadOnly.open(args.file) as past:
+            store, name = past.store, past.name
+    elif not (store and name):
+        raise Misused(
+            f"there is no file {args.file}: to begin one, say what it replicates and who it is (--store, --name)"
+        )
+    async with Replica.open(
+        args.file, store=store, name=name, aggregates=aggregates, projections=projections
+    ) as replica:
+        return await args.run(replica, args) or 0
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command; how it ended."""
+    args = parser().parse_args(words)
+    try:
+        return asyncio.run(_run(args))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        code = _code(error)
+        if code is None:
+            raise
+        print(f"anabranch: {error}", file=sys.stderr)
+        return code
+
+
+def _code(error: Exception) -> int | None:
+    """How an error ends the process; None where it is a bug."""
+    kinds: list[tuple[type[Exception] | tuple[type[Exception], ...], int]] = [
+        (Misused, USAGE),
+        ((NotObserved, NoSuchPlace, UnknownStream), NOT_THERE),
+        (FileInUse, IN_USE),
+        ((StoreError, PermissionError), UNUSABLE),
+        ((do.PeerAway, ProtocolError, ConnectionError), PEER),
+        (AnabranchError, DIFFERS),
+        (ValueError, USAGE),
+    ]
+    return next((code for kind, code in kinds if isinstance(error, kind)), None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
