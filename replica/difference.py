@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
+from replica.words import order, shown
+
 
 class _Absent:
     def __repr__(self) -> str:
@@ -22,19 +24,6 @@ class _Absent:
 
 ABSENT = _Absent()
 """Where there is nothing, not even None."""
-
-
-def shown(value: Any) -> str:
-    """A value in words that are the same in every process: what has no order is put into one."""
-    if isinstance(value, Mapping):
-        items = sorted(value.items(), key=lambda item: order(item[0]))
-        return "{" + ", ".join(f"{shown(key)}: {shown(item)}" for key, item in items) + "}"
-    if isinstance(value, Set):
-        return "{" + ", ".join(shown(item) for item in sorted(value, key=order)) + "}"
-    if type(value) in (list, tuple):
-        inside = ", ".join(map(shown, value))
-        return f"[{inside}]" if type(value) is list else f"({inside}{',' if len(value) == 1 else ''})"
-    return repr(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +61,6 @@ def _differ(path: tuple[Any, ...], before: Any, after: Any) -> Iterator[Changed]
             yield Changed((*path, element), had or ABSENT, has or ABSENT)
     elif type(before) is not type(after) or before != after:
         yield Changed(path, before, after)
-
-
-def order(key: Any) -> tuple[str, Any]:
-    """What to sort keys and elements of any kinds by, so that they come in one order everywhere."""
-    return type(key).__name__, key if isinstance(key, str | int | bytes | float) else repr(key)
 
 
 def apply(value: Any, changes: tuple[Changed, ...]) -> Any:

@@ -29,9 +29,10 @@ from merge.why import Front, Fronts, Touch
 from replica.aggregate import Aggregate
 from replica.cut import shown_time
 from replica.decider import Decider, Happened
-from replica.difference import ABSENT, difference, shown
+from replica.difference import ABSENT, difference
 from replica.errors import NoSuchPlace
 from replica.history import Record
+from replica.words import shown
 
 EARLIER = 16
 """Replaced acts that are told: the latest ones."""

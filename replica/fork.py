@@ -30,6 +30,7 @@ from replica.log import Identity, Kept, Log
 from replica.mark import locked
 from replica.reading import Reader
 from replica.sqlite import SqliteThread
+from replica.words import counted
 
 T = TypeVar("T")
 PORTION = 1 << 20
@@ -49,7 +50,7 @@ class Forked:
     events: int
 
     def __str__(self) -> str:
-        return f"{self.path} begins at {self.version or 'nothing'} ({self.events} events)"
+        return f"{self.path} begins at {self.version or 'nothing'} ({counted(self.events, 'event')})"
 
 
 async def fork(

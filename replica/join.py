@@ -21,8 +21,10 @@ from replica.core import Settled
 from replica.errors import StoreError, WrongStore
 from replica.explain import Explanation
 from replica.fork import Progress
+from replica.introduction import CATEGORY
 from replica.meeting import accepted_until, all_heads, compare, note
 from replica.outgoing import collect
+from replica.words import counted
 
 if TYPE_CHECKING:
     from replica.replica import Replica
@@ -54,14 +56,14 @@ class Joined:
     """Ids under which the other side has a second history."""
 
     def __str__(self) -> str:
-        own = sum(name.startswith("replica/") for name in self.streams)
-        lines = [f"joined {self.other}: {self.events} events in {len(self.streams) - own} streams came in"]
+        streams = sum(not name.startswith(f"{CATEGORY}/") for name in self.streams)
+        lines = [f"joined {self.other}: {counted(self.events, 'event')} in {counted(streams, 'stream')} came in"]
         if self.events:
             lines.append(f"now at {self.version}")
         if self.met:
             lines.append(f"changed on both sides: {', '.join(self.met[:10])}{' ...' if len(self.met) > 10 else ''}")
         if self.waiting:
-            lines.append(f"{self.waiting} events wait: they are stamped more than a day in the future")
+            lines.append(f"left there: {counted(self.waiting, 'event')}, stamped more than a day in the future")
         lines += [f"{replica} was written to in two places: one history is folded" for replica in self.forked]
         for conflict in self.conflicts:
             lines += ["", str(conflict)]

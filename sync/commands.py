@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from replica.cut import plain, shown_time
-from replica.difference import ABSENT, shown
+from replica.difference import ABSENT
 from replica.errors import AnabranchError, NoSuchPlace
 from replica.explain import Act, Explanation
 from replica.folding import unfolded
@@ -26,6 +26,7 @@ from replica.mark import holder
 from replica.readonly import ReadOnly
 from replica.replica import Replica
 from replica.travel import TimeTravel
+from replica.words import counted, shown
 from sync.formats import FORMATS, as_plain, to_json
 from sync.graph import ASCII, LINES, Drawn, Graph
 from sync.node import Node
@@ -237,8 +238,9 @@ async def verify(past: ReadOnly, args: argparse.Namespace) -> int:
         for difference in found.differences:
             print(difference)
         print(
-            f"{'differs' if found.differences else 'well'}: {found.blocks} blocks, {found.streams} streams, "
-            f"{found.snapshots} snapshots, {len(found.tables)} tables"
+            f"{'differs' if found.differences else 'well'}: {counted(found.blocks, 'block')}, "
+            f"{counted(found.streams, 'stream')}, {counted(found.snapshots, 'snapshot')}, "
+            f"{counted(len(found.tables), 'table')}"
         )
         if not past.core.aggregates:
             print("(only the log itself: name the aggregates with --app to have presents verified)")
@@ -268,17 +270,17 @@ async def status(past: ReadOnly, args: argparse.Namespace) -> None:
         ("replica", f"{past.name} ({int(core.me):016x})"),
         ("version", str(past.version) or "nothing yet"),
         ("settled", str(core.labelled(core.stable)) or "nothing yet"),
-        ("events", f"{events} of {len(members)} replicas"),
+        ("events", f"{events} of {counted(len(members), 'replica')}"),
         ("open in", "no process" if process is None else f"process {process or '?'}"),
     ]
     rows += [
         (
             "member",
-            f"{m.replica}, {'retired' if m.retired else f'{m.behind} events behind' if m.behind else 'here'}",
+            f"{m.replica}, {'retired' if m.retired else f'{m.behind} behind' if m.behind else 'here'}",
         )
         for m in members
     ]
-    rows += [(one.why, f"{one.what}: {one.events} events") for one in left]
+    rows += [(one.why, f"{one.what}: {counted(one.events, 'event')}") for one in left]
     _table(rows)
 
 
@@ -348,7 +350,7 @@ async def sync(replica: Replica, args: argparse.Namespace) -> None:
     if args.json:
         print(to_json({"peer": str(peer), "cut": str(replica.version), "events": events}))
     else:
-        print(f"in step with {peer}: {events} events came in, now at {replica.version}")
+        print(f"in step with {peer}: {counted(events, 'event')} came in, now at {replica.version}")
 
 
 def _node(

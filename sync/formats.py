@@ -19,8 +19,8 @@ import msgspec
 
 from merge.version import VersionVector
 from replica.cut import plain, shown_time
-from replica.difference import order, shown
 from replica.history import Record
+from replica.words import order, shown
 
 SHIVIZ = r"(?<event>.*)\n(?<host>\S*) (?<clock>{.*})"
 """How ShiViz reads what `shiviz` writes: the first line of its file."""

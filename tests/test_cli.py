@@ -227,7 +227,7 @@ def test_fork_and_join(folder, tmp_path):
     assert shown("fork", folder / "alice.db", new, "--at", "alice:5") == f"{new} begins at alice:5 (5 events)\n"
     assert "replica  what-if (" in shown("status", new)
     told = shown("join", new, folder / "bob.db")
-    assert told.startswith("joined bob: 7 events in 1 streams came in\nnow at alice:7 bob:5\n")
+    assert told.startswith("joined bob: 7 events in 1 stream came in\nnow at alice:7 bob:5\n")
     assert shown("join", new, folder / "bob.db") == "joined bob: 0 events in 0 streams came in\n"
     found = json.loads(piped("join", new, folder / "carol.db", "--json"))
     assert (found["other"], found["events"], found["streams"][HOME]) == ("carol", 4, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,10 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = [
-    pytest.param(program, printed, id=f"{page.name}-{at}")
+    pytest.param(program, printed, commands, id=f"{page.name}-{at}")
     for page in PAGES
-    for at, (program, printed) in enumerate(
-        re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", page.read_text(), re.S)
+    for at, (program, printed, commands) in enumerate(
+        re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```((?:(?!```python).)*)", page.read_text(), re.S)
     )
 ]
 
@@ -29,13 +30,19 @@ def test_every_page_that_explains_how_to_use_it_has_a_program():
     assert blocks == len(PROGRAMS) >= 6
 
 
-@pytest.mark.parametrize(("program", "printed"), PROGRAMS)
-def test_every_program_on_a_page_prints_what_the_page_says(program, printed, tmp_path):
-    """Copied out and run in an empty folder, line for line."""
+@pytest.mark.parametrize(("program", "printed", "commands"), PROGRAMS)
+def test_every_program_on_a_page_prints_what_the_page_says(program, printed, commands, tmp_path):
+    """Copied out and run in an empty folder, line for line; then the commands that follow it, over its files."""
     run = {"cwd": tmp_path, "timeout": 60, "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(ROOT)}, **run)
     assert (done.stdout, done.returncode) == (printed, 0), done.stderr
     assert "Traceback" not in done.stderr
+    (tmp_path / "shop.py").write_text(program.replace("asyncio.run(main())", "pass"))
+    for session in re.findall(r"```console\n(.*?)```", commands, re.S):
+        for command, answer in re.findall(r"\$ anabranch (.*?)\n((?:(?!\$ ).*\n)*)", session):
+            words = [sys.executable, "-m", "sync.cli", *shlex.split(command)]
+            done = subprocess.run(words, env={"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}, **run)
+            assert done.stdout + done.stderr == answer, command
 
 
 def test_every_make_target_that_is_documented_exists():
