@@ -92,6 +92,13 @@ class Slice(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def size(self) -> int:
         return sum(map(len, self.columns))
 
+    @property
+    def is_full(self) -> bool:
+        """A slice that begins its block, and after which the block has no room: it never grows."""
+        return self.after == self.first - 1 and (
+            self.last - self.after >= BLOCK_EVENTS or len(self.columns[-1]) >= BLOCK_PAYLOAD
+        )
+
 
 _pack = Encoder().encode
 _counts = Decoder(list[Annotated[int, msgspec.Meta(ge=1, le=MAX_EVENTS)]]).decode

@@ -41,7 +41,7 @@ from replica.members import Members, retired, retirement
 from replica.missing import Missing
 from replica.owed import recall
 from replica.projection import Projection
-from replica.reading import Boundary, End
+from replica.reading import Blocks, Boundary, End
 from replica.recording import addressed, check_name, introduce, record
 from replica.rows import Derived, begin, stop_table
 from replica.snapshot import EVERY, Folded, Loaded, Unfrozen, pause_after, superfluous, take
@@ -139,6 +139,8 @@ class Core:
         self.context_known = False
         self._doubted = False
         self.next_number = max((row.number for row in contents.logs), default=0) + 1
+        self.blocks = Blocks()
+        """For readers of the log."""
         self.sought: frozenset[Observed] = frozenset()
         """Boundaries that were looked for in the log as it is now, and are not there."""
         self.identity_is_new = identity != contents.identity
@@ -431,6 +433,7 @@ class Core:
         draft.refolded = True
         draft.let_go(Span(SNAPSHOT))
         self.ripe.clear()
+        self.blocks = Blocks()
         draft.changed.update((stream, None) for stream in draft.memory.presents)
         draft.touched.clear()
         version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 def reader_of(core: Core, log: Log) -> Reader:
     """A reader of what is durable now."""
-    return Reader(log, core.store, core.memory.lineages)
+    return Reader(log, core.store, core.memory.lineages, core.blocks)
 
 
 def recalled(log: Log) -> list[Kept]:

@@ -13,6 +13,7 @@ the head of a boundary is a digest of all that comes before it in the block.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from typing import NamedTuple
@@ -28,6 +29,8 @@ from replica.layout import Layout, cut, join
 from replica.lineage import Lineage, Segment
 from replica.log import BlockStart, Log, LogRow
 
+BLOCKS = 8
+"""Decoded blocks that are remembered: about 1 MiB each."""
 LAYOUTS = 16
 """Blocks that a reader remembers: what is asked at once mostly lies in few."""
 
@@ -84,11 +87,30 @@ class Opened(NamedTuple):
         return [commit for commit in self.decoded.commits if commit.last <= seq]
 
 
+class Blocks:
+    """Full blocks that were read lately, by whatever readers of one log: they never change."""
+
+    def __init__(self) -> None:
+        self._held: deque[tuple[int, Opened]] = deque(maxlen=BLOCKS)
+
+    def find(self, row: LogRow, seq: int) -> Opened | None:
+        """The block of a log in which event `seq` lies, if it is held."""
+        for number, opened in self._held:
+            if number == row.number and opened.piece.after < seq <= opened.piece.last <= row.head.seq:
+                return opened
+        return None
+
+    def add(self, row: LogRow, opened: Opened) -> None:
+        if opened.piece.is_full:
+            self._held.append((row.number, opened))
+
+
 class Reader:
     """A log, with what is known of its lineages at one moment."""
 
-    def __init__(self, log: Log, store: str, lineages: Mapping[int, Lineage]) -> None:
+    def __init__(self, log: Log, store: str, lineages: Mapping[int, Lineage], blocks: Blocks | None = None) -> None:
         self.log, self.store, self.lineages = log, store, lineages
+        self._blocks = Blocks() if blocks is None else blocks
         self._layouts: list[tuple[int, Layout]] = []
 
     def context_of(self, before: VersionVector, observed: Iterable[Observed]) -> tuple[VersionVector, list[int]]:
@@ -119,13 +141,18 @@ class Reader:
 
     def open(self, row: LogRow, seq: int) -> Opened:
         """The block of a log in which event `seq` lies."""
+        held = self._blocks.find(row, seq)
+        if held is not None:
+            return held
         start, piece = self._joined(row, seq)
         tail = Tail(self.store, row.replica, Head(start.first - 1, start.parent))
         context, numbers = self.context_of(NOTHING.advance(row.replica, start.first - 1), start.named)
         named: Map[tuple[int, int], Observed] = Map(
             {(o.replica, number): o for o, number in zip(start.named, numbers, strict=True)}
         )
-        return Opened(End(tail, start.stamp, context, named), piece, tail.read(piece))
+        opened = Opened(End(tail, start.stamp, context, named), piece, tail.read(piece))
+        self._blocks.add(row, opened)
+        return opened
 
     def _after(self, opened: Opened, seq: int) -> End:
         """The end after the commits of a block up to `seq`."""

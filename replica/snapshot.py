@@ -15,7 +15,7 @@ Rule 6. An ordered aggregate may ask for the earlier events that an event had no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -34,6 +34,10 @@ EVERY = 1024
 """Events between two snapshots, at least: about 30 ms of folding, and a block of a log."""
 PER_EVENT = 64
 """Bytes of a snapshot for which one event must have been folded since the last."""
+MILESTONES = 32
+"""Stretches of a stream of which a snapshot is kept for those who go back."""
+PER_PAST = 4
+"""Bytes an event that these may take, all together."""
 
 Contexts = list[tuple[Commit, VersionVector]]
 
@@ -147,18 +151,34 @@ def take(
 def superfluous(held: Sequence[Kept], newest: int) -> list[Kept]:
     """Which snapshots of a stream go, when one of `newest` events is added.
 
-    Of each power of two, times EVERY, the first snapshot in each of the latest two stretches of that length stays.
+    Near the end, for what arrives late: of each power of two, times EVERY, the first snapshot in each of the latest
+    two stretches of that length stays. Along the whole stream, for those who travel: the first one in each of up to
+    MILESTONES stretches, fewer where they are large.
     """
     rungs = [(events, kept) for kept in held if (events := _events(kept)) is not None]
     stay: set[str] = set()
     length = EVERY
     while length <= 2 * newest:
         latest = newest // length
-        for stretch in (latest, latest - 1):
-            first = next((kept.key for events, kept in rungs if events // length == stretch), None)
-            stay |= {first} if first is not None else set()
+        stay |= _firsts(rungs, length, (latest, latest - 1))
         length *= 2
+    size = max((len(kept.value) for _, kept in rungs), default=1)
+    milestones = min(MILESTONES, PER_PAST * newest // size)
+    if milestones:
+        length = EVERY
+        while length * milestones < newest:
+            length *= 2
+        stay |= _firsts(rungs, length, range(newest // length + 1))
     return [kept for kept in held if kept.key not in stay]
+
+
+def _firsts(rungs: Sequence[tuple[int, Kept]], length: int, stretches: Container[int]) -> set[str]:
+    """The first snapshot in each of some stretches of so many events."""
+    found: dict[int, str] = {}
+    for events, kept in rungs:
+        if events // length in stretches:
+            found.setdefault(events // length, kept.key)
+    return set(found.values())
 
 
 def read(kept: Kept) -> Snapshot:

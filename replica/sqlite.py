@@ -41,7 +41,7 @@ import zstandard
 
 from merge.stamp import Stamp
 from replica import tables
-from replica.block import BLOCK_EVENTS, BLOCK_PAYLOAD, Head, Slice
+from replica.block import Head, Slice
 from replica.commit import Observed
 from replica.errors import DamagedLog, StoreError, WrongFormat
 from replica.layout import join
@@ -201,7 +201,7 @@ class SqliteLog:
         counted: bytes | None = _pack([(*kind, n) for kind, n in transaction.types.items()])
         fresh: set[int] = set()
         for number, piece in transaction.slices:
-            if piece.after == piece.first - 1 and _is_full(piece):
+            if piece.is_full:
                 self._store_sealed(number, piece)
             else:
                 stamp = rows[number].stamp
@@ -372,10 +372,6 @@ def _add_types(types: dict[tuple[str, int], int], counted: bytes | None) -> None
     """Add what a fresh slice counts to the events of each type."""
     for name, schema, events in _unpack_types(counted) if counted else ():
         types[name, schema] = types.get((name, schema), 0) + events
-
-
-def _is_full(piece: Slice) -> bool:
-    return piece.last - piece.after >= BLOCK_EVENTS or len(piece.columns[-1]) >= BLOCK_PAYLOAD
 
 
 class _Result:

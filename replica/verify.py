@@ -208,7 +208,7 @@ def check_block(reader: Reader, row: LogRow, seq: int, parent: bytes | None) -> 
     opened = reader.open(row, seq)
     if parent is not None and opened.piece.base != parent:
         raise DamagedLog("the next block does not stand on it")
-    opened.before.tail.accept(opened.piece, opened.decoded)
+    opened.before.tail.copy().accept(opened.piece, opened.decoded)
     head = Head(opened.piece.last, opened.piece.head)
     if head.seq == row.head.seq and head != row.head:
         raise DamagedLog("it ends in another head than was written")

@@ -149,6 +149,8 @@ class View:
             near.append(Fold(memory.presents[stream], memory.stands[stream]))
         near = [fold for fold in near if fold.stands <= cut]
         near.sort(key=lambda fold: _size(fold.stands), reverse=True)
+        if near and _size(cut) - _size(near[0].stands) <= PORTION:  # so near that no snapshot is worth reading
+            yield near.pop(0)
         held = await self._backend.run(lambda log: log.kept(snapshot.span(stream)))
         for kept in reversed(held):
             try:
@@ -173,8 +175,6 @@ class View:
         fold, stands = base
         while True:
             commits = await _read(core, self._backend, stream, stands, cut)
-            if not commits:
-                return Fold(fold, stands)
             if not all(aggregate.takes(fold, commit.stamp, context) for commit, context in commits):
                 return None
             try:
@@ -184,7 +184,9 @@ class View:
                     f"{stream} has no present at {self.version}: folding it raised {error!r}. The log is whole: "
                     "mend the code, or go to an earlier past."
                 ) from error
-            stands = _advance(stands, stream, commits)
+            stands, events = _advance(stands, stream, commits)
+            if events < PORTION:
+                return Fold(fold, stands)
             await asyncio.sleep(0)
 
 
@@ -226,11 +228,13 @@ async def read_history(
     types, replicas = frozenset(types), frozenset(map(int, replicas))
     position = after
     earlier: dict[int, list[int]] = {}
-    while commits := await _read(core, backend, stream, position, upto):
+    events = PORTION
+    while events >= PORTION:
+        commits = await _read(core, backend, stream, position, upto)
         for record in records(core, stream, commits, earlier):
             if (not types or record.type in types) and (not replicas or int(record.dot.replica) in replicas):
                 yield record
-        position = _advance(position, stream, commits)
+        position, events = _advance(position, stream, commits)
 
 
 async def _read(core: Core, backend: Backend, stream: str, position: VersionVector, upto: VersionVector) -> Any:
@@ -241,12 +245,13 @@ async def _read(core: Core, backend: Backend, stream: str, position: VersionVect
     return await backend.run(read)
 
 
-def _advance(stands: VersionVector, stream: str, commits: Any) -> VersionVector:
-    """A version of the stream's own events, after some commits."""
+def _advance(stands: VersionVector, stream: str, commits: Any) -> tuple[VersionVector, int]:
+    """A version of the stream's own events after some commits; and how many of these they have."""
+    count = 0
     for commit, _ in commits:
         seqs = [seq for seq, event in enumerate(commit.events, commit.first) if event.stream == stream]
-        stands = stands.advance(commit.replica, seqs[-1])
-    return stands
+        stands, count = stands.advance(commit.replica, seqs[-1]), count + len(seqs)
+    return stands, count
 
 
 def _size(stands: VersionVector) -> int:

@@ -122,19 +122,33 @@ def test_a_late_past_lets_go_of_the_snapshots_after_it_and_of_no_others():
     assert direct("alice", replica.log).digest(JOURNAL) == from_the_log(replica)[1]
 
 
-def test_the_ladder_has_few_rungs_and_one_not_far_below_any_event():
-    """After a hundred: two for each power of two; what is late finds one at most four times as far back."""
+def ladder(rounds, size):
+    """How many EVERYs of events the snapshots hold that stay, where each is of so many bytes."""
     held: list[Kept] = []
-    for number in range(1, 101):
+    for number in range(1, rounds + 1):
         newest = number * EVERY
-        value = msgspec.msgpack.encode(Snapshot("", (number, 0, 0), {}, {}, newest, b""))
+        value = msgspec.msgpack.encode(Snapshot("", (number, 0, 0), {}, {}, newest, bytes(size)))
         gone = superfluous(held, newest)
         held = [kept for kept in held if kept not in gone] + [Kept(KIND, f"{number:04}", value)]
-    rungs = [read(kept).events // EVERY for kept in held]
+    return [read(kept).events // EVERY for kept in held]
+
+
+def test_the_ladder_has_few_rungs_and_one_not_far_below_any_event():
+    """After a hundred: two for each power of two; what is late finds one at most four times as far back."""
+    rungs = ladder(100, 1 << 20)
     assert len(rungs) <= 14
     assert rungs[-1] == 100
     for late in range(1, 99):
         assert any(late <= 100 - rung <= 4 * late for rung in rungs), late
+
+
+def test_small_snapshots_stand_along_the_whole_stream():
+    """So that no past lies more than a sixteenth of the stream after one; and there are few, however long it is."""
+    for rounds in (10, 100, 300):
+        rungs = ladder(rounds, 100)
+        assert len(rungs) <= 50
+        for past in range(rounds):
+            assert any(past - max(rounds // 16, 1) <= rung <= past for rung in [0, *rungs]), (rounds, past)
 
 
 class Changed(Journal):
