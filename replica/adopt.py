@@ -31,8 +31,9 @@ from replica.lineage import Lineage
 from replica.log import BlockStart, Done, Kept, LogRow, Span
 from replica.members import ReplicaRetired
 from replica.reading import End, Reader
+from replica.stores import StoresJoined
 
-TELLING = {(kind.__name__, kind.schema) for kind in (OwnerChanged, ReplicaRetired)}
+TELLING = {(kind.__name__, kind.schema) for kind in (OwnerChanged, ReplicaRetired, StoresJoined)}
 """Events from which something follows that is kept beside the log."""
 SNAPSHOTS = 64
 """Snapshots that are copied at once."""
@@ -110,7 +111,7 @@ def _take(reader: Reader, part: Part, seq: int) -> Taken:
     slices = [piece for piece in block.slices if piece.last <= part.row.head.seq] if block else []
     if block is None or not slices:
         raise DamagedLog(f"event {seq} of {part.row.name} is not in the file, though its index says so")
-    layout = Layout(reader.store, join(slices))
+    layout = Layout(part.row.store or reader.store, join(slices))
     piece = layout.piece
     if piece.last > part.upto:
         index = layout.index_after(part.upto)
@@ -131,11 +132,13 @@ def adopt(core: Core, row: LogRow, taken: Taken) -> None:
     memory = draft.memory
     lineage = memory.lineages.get(piece.replica)
     if lineage is None:
-        row = LogRow(core.take_number(), piece.replica, row.name, Head(0, GENESIS), layout.stamps[0])
+        row = LogRow(
+            core.take_number(), piece.replica, row.name, Head(0, GENESIS), layout.stamps[0], store=row.store
+        )
     else:
         row = lineage.rows[0]
     digests = digests_of(piece.columns)
-    head = Head(piece.last, head_of(core.store, piece.replica, piece.first, piece.base, digests))
+    head = Head(piece.last, head_of(row.store or core.store, piece.replica, piece.first, piece.base, digests))
     if row.head != (piece.after, piece.base) or head.hash != piece.head:
         raise DamagedLog(
             f"the log of {row.name} has other bytes than were written, between {piece.after} and {piece.last}. "

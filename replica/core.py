@@ -46,6 +46,7 @@ from replica.recording import addressed, check_name, introduce, record
 from replica.rows import Derived, begin, stop_table
 from replica.snapshot import EVERY, Folded, Loaded, Unfrozen, pause_after, superfluous, take
 from replica.snapshot import KIND as SNAPSHOT
+from replica.stores import adopt_stores, fact, joined
 
 NONE: Map[Any, Any] = Map()
 NEVER = Folded(0, 0)
@@ -146,6 +147,7 @@ class Core:
         self.identity_is_new = identity != contents.identity
         recall(self, kept)
         self.memory.retired = retired(kept)
+        self.memory.stores = joined(kept) | {store} | {row.store or store for row in contents.logs}
         self.members = Members(self, kept)
         self._kept = kept
 
@@ -383,7 +385,18 @@ class Core:
 
     def retire(self, member: int, now: int) -> Committed:
         """Record that a member takes part no more. Refused where that cannot be."""
-        recorded = retirement(self, member)
+        return self._say(retirement(self, member), now)
+
+    def become_one(self, stores: Iterable[str], now: int) -> Committed:
+        """Record that other stores are one with this."""
+        return self._say(fact(self, stores), now)
+
+    def adopt_stores(self, stores: Iterable[str]) -> None:
+        """A peer knows that other stores are one with this."""
+        adopt_stores(self, stores)
+
+    def _say(self, recorded: Recorded, now: int) -> Committed:
+        """Record a fact of Anabranch's own."""
         introduce(self, now)
         stamp = next_stamp(now, self.now.stamp, self.me)
         commit = record(self, (recorded,), stamp, None)

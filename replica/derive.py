@@ -17,11 +17,13 @@ from replica.entry import entries
 from replica.members import KINDS, hear_of_retired
 from replica.owed import OWNER, carried_out, own, put_due
 from replica.rows import KIND, build, put_event, put_stream, tables_of
+from replica.stores import KIND as STORE
+from replica.stores import hear_of_joined
 
 if TYPE_CHECKING:
     from replica.core import Core
 
-RECALLED = (due.KIND, OWNER, KIND, *KINDS)
+RECALLED = (due.KIND, OWNER, KIND, STORE, *KINDS)
 """Kinds of what is kept beside the log that a replica must know when it opens; all of them are few."""
 
 
@@ -42,6 +44,7 @@ def derive(core: Core) -> None:
     draft, derived = core.draft, core.derived
     own(core)
     hear_of_retired(core)
+    hear_of_joined(core)
     if draft.refolded:
         for name in derived.names:
             if not draft.memory.standings[name].why:

@@ -57,6 +57,8 @@ class Memory:
     identity: Identity | None = None
     retired: frozenset[int] = frozenset()
     """Replicas that take part no more."""
+    stores: frozenset[str] = frozenset()
+    """The stores whose logs are held: this replica's, and those that have become one with it."""
     standings: Map[str, Standing] = Map()
     """How projections stand."""
     promises: Map[str, Promise] = Map()
@@ -69,7 +71,7 @@ class Memory:
     def copy(self) -> Memory:
         return Memory(
             self.version, self.stamp, self.lineages, self.ends, self.recent, self.unseen, self.presents,
-            self.stands, self.commands, self.poison, self.types, self.identity, self.retired,
+            self.stands, self.commands, self.poison, self.types, self.identity, self.retired, self.stores,
             self.standings, self.promises, self.owed, self.owners,
         )  # fmt: skip
 

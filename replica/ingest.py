@@ -143,6 +143,9 @@ class _Batch:
             here = self._arriving(item)
             tail = here.tail
             decoded = tail.read(item.piece)
+            if item.piece.after == 0:
+                stores = self.memory.stores if item.parting is None else {tail.store}
+                tail.store = here.end.tail.store = read_introduction(decoded.commits[0], stores).store
             here.pieces.append((item.piece, decoded))
             here.streams += [(name, tail.first) for name in decoded.streams[len(tail.streams) :]]
             here.hashes |= tail.accept(item.piece, decoded)
@@ -215,8 +218,6 @@ class _Batch:
                     BlockStart(0, piece.first, piece.base, end.stamp, tuple(sorted(end.named.values())))
                 )
             for commit in decoded.commits:
-                if commit.first == 1:
-                    read_introduction(commit, self.core.store)
                 if end.stamp is not None and commit.stamp <= end.stamp:
                     raise InvalidBatch(f"{_where(commit)} has a stamp that is not after the one before it")
                 if self.horizon is not None and commit.stamp.wall > self.horizon:
@@ -359,8 +360,9 @@ class _Batch:
         commit = here.commits[0]
         parting = here.parting
         if parting is None:
-            name = read_introduction(commit, self.core.store).name
-            return LogRow(number, here.replica, name, Head(0, b""), commit.stamp)
+            introduced = read_introduction(commit, self.memory.stores)
+            store = "" if introduced.store == self.core.store else introduced.store
+            return LogRow(number, here.replica, introduced.name, Head(0, b""), commit.stamp, store=store)
         first_hash = here.hashes_at(frozenset({commit.last}))[commit.last]
         return LogRow(
             number,
@@ -372,6 +374,7 @@ class _Batch:
             here.pieces[0][0].after,
             first_hash,
             parting.rival_hash,
+            parting.parent.store,
         )
 
     def _take_prefix(self, here: _Arriving, number: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from replica.commit import Commit, Recorded
@@ -22,7 +24,7 @@ class ReplicaIntroduced(Event, frozen=True):
 
 
 _KIND = ReplicaIntroduced.__name__
-OWN_TYPES = frozenset({_KIND, "ReplicaRetired", "OwnerChanged"})
+OWN_TYPES = frozenset({_KIND, "ReplicaRetired", "OwnerChanged", "StoresJoined"})
 """Names of the event types that are Anabranch's own: no aggregate may take them."""
 _decode = msgspec.msgpack.Decoder(ReplicaIntroduced).decode
 
@@ -35,7 +37,7 @@ def introduction(event: ReplicaIntroduced) -> Recorded:
     return Recorded(stream_of(event.replica), _KIND, ReplicaIntroduced.schema, encode_event(event))
 
 
-def read_introduction(commit: Commit, store: str) -> ReplicaIntroduced:
+def read_introduction(commit: Commit, stores: Collection[str]) -> ReplicaIntroduced:
     """The introduction in the first commit of a log; InvalidBatch where it is none, or somebody else's."""
     recorded = commit.events[0]
     try:
@@ -46,6 +48,7 @@ def read_introduction(commit: Commit, store: str) -> ReplicaIntroduced:
         raise InvalidBatch(f"the introduction of {commit.replica:016x} cannot be read: {error}") from error
     if event.replica != commit.replica or recorded.stream != stream_of(commit.replica):
         raise InvalidBatch(f"the log of {commit.replica:016x} begins with another replica's introduction")
-    if event.store != store:
-        raise InvalidBatch(f"the log of {event.name} belongs to the store {event.store!r}, not to {store!r}")
+    if event.store not in stores:
+        held = " or ".join(repr(store) for store in sorted(stores))
+        raise InvalidBatch(f"the log of {event.name} belongs to the store {event.store!r}, not to {held}")
     return event

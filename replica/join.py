@@ -4,7 +4,8 @@ Rule 1. What the other one holds and this one lacks is read in the order of stam
         ingested like a batch from a peer: checked, taken whole or not at all, and twice is once. So a join that
         breaks off is gone on with by joining again.
 Rule 2. The other one is only read. It becomes the same when it joins this one.
-Rule 3. What is stamped too far in the future waits, as it does between peers.
+Rule 3. A past of another store is joined by an explicit word alone (see `replica.stores`).
+Rule 4. What is stamped too far in the future waits, as it does between peers.
 """
 
 from __future__ import annotations
@@ -54,12 +55,16 @@ class Joined:
     """Events that were left where they are, because they are stamped too far in the future."""
     forked: tuple[ReplicaId, ...]
     """Ids under which the other side has a second history."""
+    stores: tuple[str, ...] = ()
+    """Stores that this is one with since."""
 
     def __str__(self) -> str:
         streams = sum(not name.startswith(f"{CATEGORY}/") for name in self.streams)
         lines = [f"joined {self.other}: {counted(self.events, 'event')} in {counted(streams, 'stream')} came in"]
         if self.events:
             lines.append(f"now at {self.version}")
+        if self.stores:
+            lines.append(f"one store from now on with {', '.join(self.stores)}")
         if self.met:
             lines.append(f"changed on both sides: {', '.join(self.met[:10])}{' ...' if len(self.met) > 10 else ''}")
         if self.waiting:
@@ -70,14 +75,19 @@ class Joined:
         return "\n".join(lines)
 
 
-async def join(replica: Replica, other: TimeTravel, progress: Progress | None) -> Joined:
+async def join(replica: Replica, other: TimeTravel, become_one: bool, progress: Progress | None) -> Joined:
     """Take in what another replica holds. WrongStore where that is of another store."""
     core = replica.core
-    if other.store != core.store:
-        raise WrongStore(
-            f"{other.name} holds the store {other.store!r}, and this is {core.store!r}: nothing was joined. "
-            "Only pasts of one store have a root in common."
-        )
+    mine, new = core.memory.stores, other.core.memory.stores - core.memory.stores
+    if new and not mine < other.core.memory.stores:
+        if not become_one:
+            raise WrongStore(
+                f"{other.name} holds the store {other.store!r}, and this is {core.store!r}: nothing was joined. "
+                "They have no root in common: `become_one=True` makes one of the two stores, for good."
+            )
+        await replica.become_one(new)
+    elif new:
+        await replica.adopt_stores(new)
     before, theirs = core.memory.version, other.core.memory.version
     sought, held = all_heads(other.core.memory.lineages), all_heads(core.memory.lineages)
     horizon = accepted_until(core.memory.stamp, replica.now())
@@ -113,9 +123,10 @@ async def join(replica: Replica, other: TimeTravel, progress: Progress | None) -
     met = [stream for stream in sorted(streams) if await _changed_here(replica, stream, before, theirs)]
     conflicts = [one for stream in met for one in await _conflicts(replica, stream, before, theirs)]
     labels = tuple([core.label(one) for one in forked])
+    stores = tuple(sorted(new))
     return Joined(
-        other.name, events, replica.version, streams, tuple(met), tuple(conflicts), waiting, labels
-    )  # fmt: skip
+        other.name, events, replica.version, streams, tuple(met), tuple(conflicts), waiting, labels, stores
+    )
 
 
 async def _changed_here(replica: Replica, stream: str, before: VersionVector, theirs: VersionVector) -> bool:

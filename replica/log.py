@@ -39,6 +39,8 @@ class LogRow(NamedTuple):
     after: int = 0
     first_hash: bytes = b""
     rival_hash: bytes = b""
+    store: str = ""
+    """The store that it is of; nothing for that of the replica which holds it."""
 
     def moved_to(self, head: Head, stamp: Stamp) -> LogRow:
         """This log after further commits."""
@@ -52,6 +54,7 @@ class LogRow(NamedTuple):
             self.after,
             self.first_hash,
             self.rival_hash,
+            self.store,
         )
 
 

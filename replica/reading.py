@@ -145,7 +145,7 @@ class Reader:
         if held is not None:
             return held
         start, piece = self._joined(row, seq)
-        tail = Tail(self.store, row.replica, Head(start.first - 1, start.parent))
+        tail = Tail(row.store or self.store, row.replica, Head(start.first - 1, start.parent))
         context, numbers = self.context_of(NOTHING.advance(row.replica, start.first - 1), start.named)
         named: Map[tuple[int, int], Observed] = Map(
             {(o.replica, number): o for o, number in zip(start.named, numbers, strict=True)}
@@ -200,7 +200,7 @@ class Reader:
     def end_at(self, row: LogRow, head: Head) -> End | None:
         """The end that a log had at `head`; None where it never had that head. One block."""
         if head.seq == 0:
-            return End(Tail(self.store, row.replica)) if head.hash == GENESIS else None
+            return End(Tail(row.store or self.store, row.replica)) if head.hash == GENESIS else None
         opened = self.open(row, max(head.seq, row.after + 1))
         if head.seq == opened.piece.after:
             return opened.before if head.hash == opened.piece.base else None
@@ -211,7 +211,7 @@ class Reader:
         for number, layout in self._layouts:
             if number == row.number and layout.piece.after < seq <= layout.piece.last:
                 return layout
-        layout = Layout(self.store, self._joined(row, seq)[1])
+        layout = Layout(row.store or self.store, self._joined(row, seq)[1])
         self._layouts = [(row.number, layout), *self._layouts[: LAYOUTS - 1]]
         return layout
 

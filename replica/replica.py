@@ -331,19 +331,28 @@ class Replica(TimeTravel):
         stream, event = await self._lost(named)
         return await self.append(stream, event, cause=named)
 
-    async def join(self, other: str | os.PathLike[str] | TimeTravel, progress: Progress | None = None) -> Joined:
+    async def join(
+        self,
+        other: str | os.PathLike[str] | TimeTravel,
+        *,
+        become_one: bool = False,
+        progress: Progress | None = None,
+    ) -> Joined:
         """Take in the past of another replica: a fork, a copy, or any of the same store; open here, or a file.
 
         It goes through the same ingest as what peers send, so joining twice changes nothing. The other one is only
         read; let it join this one too, and both have one present. Says what came in, and where the two had not
         seen each other. `progress` hears how many events of how many are taken.
 
+        A replica of another store has no root in common with this. `become_one=True` records that the two stores
+        are one from now on (`StoresJoined`); whoever meets this replica then holds both. There is no way back.
+
         Raises WrongStore, StoreError; InvalidBatch where the other log breaks a rule.
         """
         if isinstance(other, TimeTravel):
-            return await join(self, other, progress)
+            return await join(self, other, become_one, progress)
         async with ReadOnly.open(other) as past:
-            return await join(self, past, progress)
+            return await join(self, past, become_one, progress)
 
     def _hear(self, settled: Settled) -> None:
         if settled.refolded:
@@ -481,6 +490,14 @@ class Replica(TimeTravel):
     async def _save_members(self) -> None:
         if self._core.members.unsaved and not self.closed:
             await self._pump.do(self._core.members.save)
+
+    async def become_one(self, stores: Iterable[str]) -> Committed:
+        """Record that other stores are one with this, for good."""
+        return await self._pump.do(lambda: self._core.become_one(stores, self._clock()))
+
+    async def adopt_stores(self, stores: Iterable[str]) -> None:
+        """A peer knows that other stores are one with this."""
+        await self._pump.do(lambda: self._core.adopt_stores(stores))
 
     async def doubt(self) -> None:
         """A peer goes by this id too: go on under a new one."""

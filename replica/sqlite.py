@@ -69,7 +69,7 @@ CREATE TABLE identity(one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NO
     succeeds TEXT NOT NULL);
 CREATE TABLE log(number INTEGER PRIMARY KEY, replica TEXT NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL,
     head BLOB NOT NULL, wall INTEGER NOT NULL, counter INTEGER NOT NULL, parent INTEGER NOT NULL,
-    after INTEGER NOT NULL, first_hash BLOB NOT NULL, rival_hash BLOB NOT NULL);
+    after INTEGER NOT NULL, first_hash BLOB NOT NULL, rival_hash BLOB NOT NULL, store TEXT NOT NULL DEFAULT '');
 CREATE TABLE block(number INTEGER NOT NULL, first INTEGER NOT NULL, parent BLOB NOT NULL, stamp BLOB NOT NULL,
     named BLOB NOT NULL, sealed BLOB);
 CREATE UNIQUE INDEX block_by_first ON block(number, first);
@@ -142,6 +142,8 @@ class SqliteLog:
         if found != FORMAT:
             raise WrongFormat(f"this file has format {found}, and this version of Anabranch reads {FORMAT}")
         db.executescript(_BESIDE)  # files of format 0 did not have it at first
+        if not _has_stores(db):
+            db.execute("ALTER TABLE log ADD COLUMN store TEXT NOT NULL DEFAULT ''")
 
     def contents(self) -> Contents:
         db = self._db
@@ -159,8 +161,8 @@ class SqliteLog:
             ends[number] = piece, wall, counter
             _add_types(types, counted)
         logs = []
-        for number, replica, name, seq, head, wall, counter, parent, after, mine, rival in db.execute(
-            "SELECT number, replica, name, seq, head, wall, counter, parent, after, first_hash, rival_hash "
+        for number, replica, name, seq, head, wall, counter, parent, after, mine, rival, of in db.execute(
+            "SELECT number, replica, name, seq, head, wall, counter, parent, after, first_hash, rival_hash, store "
             "FROM log ORDER BY number"
         ):
             bits = int(replica, 16)
@@ -169,7 +171,7 @@ class SqliteLog:
                 if last.last > seq:
                     seq, head, (_, wall, counter) = last.last, last.head, ends[number]
             stamp = Stamp(wall, counter, bits)
-            logs.append(LogRow(number, bits, name, Head(seq, head), stamp, parent, after, mine, rival))
+            logs.append(LogRow(number, bits, name, Head(seq, head), stamp, parent, after, mine, rival, of))
         return Contents(identity, logs, types)
 
     def write(self, transaction: Transaction) -> None:
@@ -212,10 +214,10 @@ class SqliteLog:
         for number, row in rows.items():
             if number in moved or number not in fresh:
                 db.execute(
-                    "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                    "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
                     "seq = excluded.seq, head = excluded.head, wall = excluded.wall, counter = excluded.counter",
                     (number, _hex(row.replica), row.name, *row.head, row.stamp.wall, row.stamp.counter,
-                     row.parent, row.after, row.first_hash, row.rival_hash),
+                     row.parent, row.after, row.first_hash, row.rival_hash, row.store),
                 )  # fmt: skip
         if transaction.streams:
             db.executemany("INSERT OR IGNORE INTO stream VALUES (?, ?, ?)", transaction.streams)
@@ -368,6 +370,11 @@ class SqliteLog:
         """The connection belongs to its thread, which closes it."""
 
 
+def _has_stores(db: sqlite3.Connection) -> bool:
+    """Files of format 0 did not say at first which store a log is of."""
+    return any(name == "store" for _, name, *_ in db.execute("PRAGMA table_info(log)"))
+
+
 def _add_types(types: dict[tuple[str, int], int], counted: bytes | None) -> None:
     """Add what a fresh slice counts to the events of each type."""
     for name, schema, events in _unpack_types(counted) if counted else ():
@@ -462,8 +469,10 @@ class _LogToRead(SqliteLog):
         if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise StoreError("this is no file of Anabranch; it was left as it is")
         found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found != FORMAT or not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'kept'").fetchone():
+        if found != FORMAT:
             raise WrongFormat(f"this file has format {found}, and this version of Anabranch reads {FORMAT}")
+        if not (db.execute("SELECT 1 FROM sqlite_master WHERE name = 'kept'").fetchone() and _has_stores(db)):
+            raise WrongFormat("this file is from before, and was not opened for writing since: do that once")
 
 
 class SqliteReader(SqliteThread):

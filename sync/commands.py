@@ -304,12 +304,17 @@ async def fork(past: ReadOnly, args: argparse.Namespace) -> None:
 async def join(replica: Replica, args: argparse.Namespace) -> None:
     """The past of another file comes in."""
     with Bar("joining") as bar:
-        found = await replica.join(args.other, progress=bar)
+        found = await replica.join(args.other, become_one=args.become_one, progress=bar)
     if not args.json:
         print(found)
         return
     said = {"other": found.other, "events": found.events, "cut": str(found.version), "waiting": found.waiting}
-    lists = {"streams": dict(found.streams), "met": found.met, "second_histories": list(map(str, found.forked))}
+    lists = {
+        "streams": dict(found.streams),
+        "met": found.met,
+        "stores": found.stores,
+        "second_histories": list(map(str, found.forked)),
+    }
     print(to_json({**said, **lists, "conflicts": [_explained(one) for one in found.conflicts]}))
 
 

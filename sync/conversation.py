@@ -27,7 +27,7 @@ from sync.channel import Channel, ChannelClosed
 from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.gate import Gates, gated
 from sync.link import Link
-from sync.protocol import Close, Doubt, Effect, Fetch, Ingest, Learn, Send, Session
+from sync.protocol import Become, Close, Doubt, Effect, Fetch, Ingest, Learn, Send, Session
 
 log = logging.getLogger("anabranch.sync")
 
@@ -129,6 +129,9 @@ class Conversation:
 
     def _hear(self, settled: Settled) -> None:
         """Something has become durable here."""
+        joined = standing.joined(self._replica.core)
+        if joined != self.session.hello.joined:
+            self._say(self.session.grew(joined))
         if settled.slices:
             newest = max(commit.stamp.wall for commit in settled.commits)
             self._say(self.session.published(settled.slices, standing.heads(self._replica.core), newest))
@@ -143,6 +146,8 @@ class Conversation:
                 self._say(self.session.ingested(effect.number, await self._ingest(effect)))
             elif isinstance(effect, Learn):
                 self._replica.learn(effect.rows)
+            elif isinstance(effect, Become):
+                await self._replica.adopt_stores(effect.stores)
             elif isinstance(effect, Doubt):
                 if self._replica.core.me == self.session.hello.replica:
                     log.warning("%s: %s", self._replica.name, printable(effect.why))

@@ -14,7 +14,7 @@ from replica.errors import AnabranchError
 from replica.outgoing import collect
 from sync import standing
 from sync.errors import ProtocolError
-from sync.protocol import Close, Doubt, Effect, Fetch, Ingest, Learn, Send, Session
+from sync.protocol import Become, Close, Doubt, Effect, Fetch, Ingest, Learn, Send, Session
 
 
 class DirectNode:
@@ -57,7 +57,14 @@ class DirectNode:
     def resume(self, link: str) -> None:
         self._do(link, self.sessions[link].resume())
 
+    def _grow(self) -> None:
+        joined = standing.joined(self.replica.core)
+        for link, session in self.sessions.items():
+            if session.hello.joined != joined:
+                self._do(link, session.grew(joined))
+
     def _publish(self, settled: Settled) -> None:
+        self._grow()
         if not settled.slices:
             return
         heads = standing.heads(self.replica.core)
@@ -84,6 +91,10 @@ class DirectNode:
                         self._do(link, session.ingested(number, result))
                 case Learn(rows):
                     self.replica.core.members.learn_rows(rows)
+                case Become(stores):
+                    self.replica.core.adopt_stores(stores)
+                    self.replica.flush()
+                    self._grow()
                 case Doubt():
                     if self.replica.core.me == session.hello.replica:
                         self.replica.doubt()

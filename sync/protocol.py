@@ -18,7 +18,9 @@ Rule 5. Each side says how far in the future it accepts stamps. The other one st
         later waits, and is counted.
 Rule 6. What a peer claims is checked before it is believed. A false claim ends the session with one typed
         error, in words on both sides. A peer's progress is never remembered beyond the session.
-Rule 7. A peer that goes by my id shows that it is in use elsewhere: I go on under a new one. (That more was
+Rule 7. Of the sets of stores that two hold one contains the other; who has the smaller one takes the larger, and
+        says Hello anew. Batches wait until the peer has said that it holds all stores that are held here.
+Rule 8. A peer that goes by my id shows that it is in use elsewhere: I go on under a new one. (That more was
         written under it than I have, its bytes show when they are ingested; a mere claim shows nothing.)
 
 Theory of operation. `theirs` is what the peer is known to have, or will have when what was sent arrives.
@@ -29,6 +31,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
+
+import msgspec
 
 from merge.version import printable
 from replica.arrange import Gap
@@ -110,7 +114,13 @@ class Learn(NamedTuple):
     rows: list[Row]
 
 
-Effect = Send | Ingest | Fetch | Doubt | Close | Learn
+class Become(NamedTuple):
+    """The peer knows of stores that have become one with this: hold their logs too. Take no other frame before."""
+
+    stores: list[str]
+
+
+Effect = Send | Ingest | Fetch | Doubt | Close | Learn | Become
 
 
 class Session:
@@ -222,6 +232,19 @@ class Session:
                 self._pump()
         return self._effects()
 
+    def grew(self, joined: list[str]) -> list[Effect]:
+        """These other stores are one with this now; to be called before anything of theirs is published."""
+        self.hello = msgspec.structs.replace(self.hello, joined=joined)
+        if not self.closed:
+            self._say(self.hello)
+            self._pump()
+        return self._effects()
+
+    @property
+    def _same_stores(self) -> bool:
+        """The peer has said that it holds all stores that are held here."""
+        return self.peer is not None and self.hello.stores <= self.peer.stores
+
     def tick(self, horizon: int, known: Members = UNKNOWN) -> list[Effect]:
         """About 2 s have passed; stamps up to `horizon` (wall ms) are accepted, and so much is known of members."""
         self.horizon = max(self.horizon, horizon)
@@ -237,6 +260,8 @@ class Session:
         if any(age > PATIENCE for age in self._under_way.values()):
             self._under_way.clear()
             self._say_have(reply=True)
+        if self.hello.joined:
+            self._say(self.hello)
         self._say_known()
         self._say(Digest(digest_of(self.mine), self.horizon, self._known.digest))
         self._pump()
@@ -294,19 +319,29 @@ class Session:
         if self.peer is not None:
             if (hello.replica, hello.nonce) != (self.peer.replica, self.peer.nonce):
                 raise RemoteProtocolError("order", "a second Hello introduces somebody else")
+            if hello.stores != self.peer.stores:
+                self._compare_stores(hello)
+                self.peer = hello
+                self._pump()
             return
         if hello.format != FORMAT:
             raise RemoteProtocolError("format", f"the peer speaks format {hello.format}, and this is {FORMAT}")
-        if hello.store != self.hello.store:
-            raise RemoteProtocolError(
-                "store", f"the peer holds the store {hello.store!r}, and this is {self.hello.store!r}"
-            )
+        self._compare_stores(hello)
         if hello.replica == self.hello.replica:
             if hello.nonce == self.hello.nonce:
                 raise LocalProtocolError("self", "this replica was connected to itself")
             self._out.append(Doubt(f"{hello.name} goes by the same id: its file is a copy of this one"))
         self.peer, self.their_horizon = hello, hello.horizon
         self._say_have(reply=False)
+
+    def _compare_stores(self, hello: Hello) -> None:
+        mine, theirs = self.hello.stores, hello.stores
+        if not (mine <= theirs or theirs <= mine):
+            raise RemoteProtocolError(
+                "store", f"the peer holds the store {_names(theirs)}, and this is {_names(mine)}"
+            )
+        if theirs > mine:
+            self._out.append(Become(sorted(theirs - mine)))
 
     def _have(self, have: Have) -> None:
         if not have.part < have.parts <= MAX_PARTS:
@@ -392,7 +427,7 @@ class Session:
     def _push(self, slices: list[Slice], newest: int) -> bool:
         """Send what has just become durable, if the peer has all that is below it and room for it."""
         assert self.theirs is not None
-        if self._fetching or self._behind or len(self._under_way) >= WINDOW:
+        if self._fetching or self._behind or len(self._under_way) >= WINDOW or not self._same_stores:
             return False
         if sum(piece.size for piece in slices) > BATCH or self.their_horizon < newest:
             return False
@@ -418,7 +453,7 @@ class Session:
         """Ask for what the peer lacks, if there is room for it."""
         if self.closed or self.theirs is None or self._fetching or not self._behind:
             return
-        if len(self._under_way) >= WINDOW:
+        if len(self._under_way) >= WINDOW or not self._same_stores:
             return
         self._behind = False
         wants = compare(self.mine, self.theirs)
@@ -438,3 +473,7 @@ class Session:
     def _effects(self) -> list[Effect]:
         effects, self._out = self._out, []
         return effects
+
+
+def _names(stores: frozenset[str]) -> str:
+    return " and ".join(repr(store) for store in sorted(stores))

@@ -17,5 +17,10 @@ def horizon(core: Core, now: int) -> int:
     return accepted_until(core.memory.stamp, now)
 
 
+def joined(core: Core) -> list[str]:
+    """The other stores that have become one with this."""
+    return sorted(core.memory.stores - {core.store})
+
+
 def hello(core: Core, nonce: bytes, now: int) -> Hello:
-    return Hello(FORMAT, core.store, core.me, core.identity.name, nonce, horizon(core, now))
+    return Hello(FORMAT, core.store, core.me, core.identity.name, nonce, horizon(core, now), joined(core))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from replica.direct import DirectReplica
 from sync.direct import DirectNode
 from tests.shop import direct
 
@@ -19,11 +20,17 @@ class Network:
     """Nodes by name, links by the names of their two ends: `ab`."""
 
     def __init__(self, names: str, links: list[str]) -> None:
-        self.nodes = {name: DirectNode(direct(name), name.encode()) for name in names}
-        self.clocks = dict.fromkeys(names, NOW)
+        self.nodes: dict[str, DirectNode] = {}
+        self.clocks: dict[str, int] = {}
+        for name in names:
+            self.add(name, direct(name))
         self.links = links
         self.up: set[str] = set()
         self.starts = 0
+
+    def add(self, name: str, replica: DirectReplica) -> None:
+        """One more node."""
+        self.nodes[name], self.clocks[name] = DirectNode(replica, name.encode()), NOW
 
     def other(self, link: str, name: str) -> str:
         return link.replace(name, "")

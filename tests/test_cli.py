@@ -233,6 +233,25 @@ def test_fork_and_join(folder, tmp_path):
     assert (found["other"], found["events"], found["streams"][HOME]) == ("carol", 4, 3)
 
 
+def test_a_file_of_another_store_is_joined_by_an_explicit_word(folder, tmp_path):
+    """Refused in words that say how; then the two are one."""
+
+    async def garden():
+        async with Replica.open(
+            tmp_path / "rose.db", store="garden", name="rose", aggregates=[ShoppingList]
+        ) as rose:
+            await rose.execute(HOME, AddItem("spade"))
+
+    asyncio.run(garden())
+    copy = tmp_path / "copy.db"
+    shown("fork", folder / "alice.db", copy)
+    assert "`become_one=True` makes one of the two" in piped("join", copy, tmp_path / "rose.db", code=5)
+    told = shown("join", copy, tmp_path / "rose.db", "--become-one")
+    assert told.startswith("joined rose: 2 events in 1 stream came in\n")
+    assert "one store from now on with garden" in told
+    assert "'spade'" in shown("show", copy, HOME)
+
+
 def test_verify_finds_what_was_changed(folder, tmp_path):
     """A file that is well; then one byte of an event, and one of a snapshot's like, changed on disk."""
     assert shown("verify", folder / "alice.db") == "well: 3 blocks, 2 streams, 0 snapshots, 0 tables\n"
