@@ -101,7 +101,7 @@ class Tree:
 
     def _forget(self, path: Path, depth: int, seen: VersionVector) -> Tree:
         if depth == len(path):
-            return self._forget_all(seen)
+            return self.without(seen)
         key = path[depth]
         child = self.below.get(key)
         if child is None:
@@ -113,7 +113,7 @@ class Tree:
         below = self.below.set(key, child) if child else self.below.delete(key)
         return Tree(self.said, self.tallies, self.absorbed, below)
 
-    def _forget_all(self, seen: VersionVector) -> Tree:
+    def without(self, seen: VersionVector) -> Tree:
         """Without what `seen` contains, here and below. Totals and absorbed values are never forgotten."""
         said = self.said
         for dot in self.said:
@@ -121,7 +121,7 @@ class Tree:
                 said = said.delete(dot)
         below = self.below
         for key, child in self.below.items():
-            kept = child._forget_all(seen)
+            kept = child.without(seen)
             if kept is not child:
                 below = below.set(key, kept) if kept else below.delete(key)
         if said is self.said and below is self.below:

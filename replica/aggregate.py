@@ -9,17 +9,18 @@ same state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from merge.effect import NO_EFFECT, Effect
+from merge.growing import Growing
 from merge.kernel import Happening
 from merge.lattice import Lattice
 from merge.product import Product
 from merge.stamp import Stamp
 from merge.tree import EMPTY, Tree
 from merge.version import VersionVector
-from replica.decider import Decider, Happened
+from replica.decider import Decider, FoldFailed, Happened
 from replica.digest import canonical
 from replica.event import Event
 from replica.frozen import freeze_tree, thaw_tree
@@ -47,6 +48,17 @@ class Aggregate(Decider, Product, base=True):
         if not effect:
             return fold
         return fold.happen(Happening(happened.dot, happened.stamp, happened.context, effect))
+
+    def observe_all(self, fold: Tree, happened: Sequence[Happened]) -> Tree:
+        growing = Growing(fold)
+        for one in happened:
+            try:
+                effect = self.effect_of(one.event)
+                if effect:
+                    growing.happen(Happening(one.dot, one.stamp, one.context, effect))
+            except Exception as error:
+                raise FoldFailed(one, error) from error
+        return growing.finish()
 
     def effect_of(self, event: Event) -> Effect:
         """What `event` forgets and says, as one effect."""

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from merge.version import NOTHING, Dot, VersionVector
 from replica.commit import Commit, Recorded
-from replica.decider import FoldFailed, Happened
+from replica.decider import Decider, FoldFailed, Happened
 from replica.introduction import OWN_TYPES
 from replica.snapshot import Folded, Loaded, pause_after
 from replica.status import Unfolded
+from replica.uncollected import uncollected
 
 if TYPE_CHECKING:
     from replica.core import Core
@@ -38,6 +39,7 @@ def fold_afresh(core: Core, stream: str, loaded: Loaded) -> None:
     fold(core, loaded.commits, only=stream)
 
 
+@uncollected
 def fold(core: Core, news: Contexts, only: str | None = None) -> None:
     """Fold further commits into the streams that are loaded, or into one of them."""
     memory = core.draft.memory
@@ -69,7 +71,7 @@ def fold(core: Core, news: Contexts, only: str | None = None) -> None:
 def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector) -> Happened | None:
     """A recorded event as folds see it; None where this code does not know its type, or cannot read it."""
     try:
-        return _decoded(core, commit, dot, event, context)
+        return _decoded(core, core.aggregate_of(event.stream), commit, dot, event, context)
     except Exception as error:
         _poison(core, event.stream, f"reading {event.type} {dot} (schema {event.schema})", error)
         return None
@@ -81,6 +83,7 @@ def fold_within(core: Core, stream: str, commits: Contexts, version: VersionVect
     return fold_apart(core, stream, Loaded(None, NOTHING, 0, inside))
 
 
+@uncollected
 def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
     """The fold of a stream, apart from what is in memory. Raises what reading or folding raises."""
     aggregate = core.aggregate_of(stream)
@@ -88,15 +91,17 @@ def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
     for commit, context in loaded.commits:
         for seq, event in enumerate(commit.events, commit.first):
             if event.stream == stream:
-                happened = _decoded(core, commit, Dot(commit.replica, seq), event, context)
+                happened = _decoded(core, aggregate, commit, Dot(commit.replica, seq), event, context)
                 if happened is not None:
                     found.append(happened)
     return aggregate.observe_all(aggregate.empty() if loaded.fold is None else loaded.fold, found)
 
 
-def _decoded(core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector) -> Happened | None:
+def _decoded(
+    core: Core, aggregate: Decider, commit: Commit, dot: Dot, event: Recorded, context: VersionVector
+) -> Happened | None:
     decoded = core.types.decode(event.type, event.schema, event.payload)
-    if decoded is None or type(decoded) not in core.aggregate_of(event.stream).events:
+    if decoded is None or type(decoded) not in aggregate.events:
         return None
     return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)
 

@@ -28,6 +28,7 @@ from replica.errors import DamagedLog
 from replica.layout import Layout, cut, join
 from replica.lineage import Lineage, Segment
 from replica.log import BlockStart, Log, LogRow
+from replica.uncollected import uncollected
 
 BLOCKS = 8
 """Decoded blocks that are remembered: about 1 MiB each."""
@@ -251,6 +252,7 @@ class Reader:
             context = context.advance(commit.replica, commit.last)
         return found, opened.piece.last
 
+    @uncollected
     def beyond(
         self, position: VersionVector, upto: VersionVector, events: int, only: int | None = None
     ) -> list[tuple[Commit, VersionVector]]:
@@ -294,6 +296,7 @@ class Reader:
                 yield from (item for item in commits if seq < item[0].last <= last)
                 seq = seq_after
 
+    @uncollected
     def stream_beyond(
         self, stream: str, position: VersionVector, upto: VersionVector, events: int
     ) -> list[tuple[Commit, VersionVector]]:
@@ -359,6 +362,7 @@ class Reader:
         """The commits that hold events of a stream, with their contexts, in the order of their stamps."""
         return self.streams((stream,))[stream]
 
+    @uncollected
     def streams(
         self, names: Iterable[str], after: VersionVector = NOTHING
     ) -> dict[str, list[tuple[Commit, VersionVector]]]:

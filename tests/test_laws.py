@@ -45,6 +45,7 @@ from merge import (
 )
 from merge.effect import INT_HIGH, INT_LOW, Deed, Effect, Verb, check_key, forget, say, tally
 from merge.flat import Entries, Flat
+from merge.growing import Growing
 from merge.kernel import Happening, Said
 from merge.lattice import Lattice
 from merge.stamp import next_stamp
@@ -202,6 +203,18 @@ def check_never_forgotten(state: Tree, events: Sequence[Happening]) -> None:
         assert {p: str(node.absorbed) for p, node in nodes.items() if node.absorbed is not None} == words
 
 
+def check_at_once(whole: Tree, events: Sequence[Happening]) -> None:
+    """Folded in two portions, parted anywhere, the same events come to the same tree."""
+    for parted in range(len(events) + 1):
+        state = EMPTY
+        for portion in (events[:parted], events[parted:]):
+            growing = Growing(state)
+            for event in portion:
+                growing.happen(event)
+            state = growing.finish()
+        assert state == whole, f"in two portions, parted at {parted}: {events}"
+
+
 # --- designs: ways to represent and fold a state, which must all mean the same ---
 
 
@@ -303,7 +316,10 @@ def all_histories(
                         met = one | other
                         assert design.view(case, met.state) == meant, f"{s} | {t}: {case.name} {shape} {happened}"
                         assert met.version == version
-        check_never_forgotten(designs[0].tree(known[0][full][0].state), events[0])
+        whole = designs[0].tree(known[0][full][0].state)
+        check_never_forgotten(whole, events[0])
+        if designs[0] is TREE:
+            check_at_once(whole, events[0])
 
     return grow(0)
 
