@@ -21,6 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from merge.version import printable
 from replica.decider import Decider
 from replica.errors import (
     AnabranchError,
@@ -193,7 +194,8 @@ def main(words: list[str] | None = None) -> int:
         code = _code(error)
         if code is None:
             raise
-        print(f"anabranch: {error}", file=sys.stderr)
+        hint = " Here that is: --app MODULE[:CLASS]." if isinstance(error, UnknownStream) else ""
+        print(f"anabranch: {printable(str(error))}{hint}", file=sys.stderr)
         return code
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -30,8 +31,10 @@ from replica.words import counted, shown
 from sync.formats import FORMATS, as_plain, to_json
 from sync.graph import ASCII, LINES, Drawn, Graph
 from sync.node import Node
-from sync.terminal import Bar, columns, interrupted, writes
+from sync.terminal import Bar, columns, interrupted, tell, writes
 
+EVENT = re.compile(r":\d+$")
+"""What ends like this is an event, unless a stream is called so."""
 LANES = 12
 """Lanes for which room is left from the first line on."""
 MANY = 10_000
@@ -69,11 +72,11 @@ async def log(past: ReadOnly, args: argparse.Namespace) -> None:
                 beside = f"  (seen {' '.join(map(str, seen))})" if seen else ""
                 line = f"{lanes:<{width}}  {line}{beside}"[:room]
             if lines is None:
-                print(line)
+                tell(line)
             else:
                 lines.append(line)
     for line in lines or ():
-        print(line)
+        tell(line)
 
 
 def _filter(past: TimeTravel, args: argparse.Namespace) -> Callable[[Record], bool]:
@@ -98,8 +101,8 @@ async def show(past: ReadOnly, args: argparse.Namespace) -> None:
     if args.what is None:
         async for stream in past.streams():
             if args.json or not stream.startswith(f"{CATEGORY}/"):
-                print(to_json(stream) if args.json else stream)
-    elif "/" in args.what and ":" not in args.what.rsplit("/", 1)[1]:
+                tell(to_json(stream) if args.json else stream)
+    elif await _is_there(past, args.what) or not EVENT.search(args.what):
         await _presents(past, args, [args.what])
     else:
         await _event(past, args)
@@ -107,18 +110,22 @@ async def show(past: ReadOnly, args: argparse.Namespace) -> None:
 
 async def _known(past: TimeTravel, stream: str) -> str:
     """A stream that is there: to ask for one that nobody wrote to is a slip of the hand."""
-    if not await past.read(lambda reader: reader.log.blocks_of(stream)):
+    if not await _is_there(past, stream):
         names = [one async for one in past.streams(stream.split("/", 1)[0])][:MANY]
         near = get_close_matches(stream, names, 3) or names[:3]
         raise NoSuchPlace(f"no event of {stream} is in this file" + (f": is it {', '.join(near)}?" if near else ""))
     return stream
 
 
+async def _is_there(past: TimeTravel, stream: str) -> bool:
+    return bool(await past.read(lambda reader: reader.log.blocks_of(stream)))
+
+
 async def _event(past: ReadOnly, args: argparse.Namespace) -> None:
     dot = past.dot(args.what)
     record = await past.record(dot)
     if args.json:
-        print(to_json(as_plain(record)))
+        tell(to_json(as_plain(record)))
         return
     rows = [("event", str(record)), ("stream", record.stream), ("recorded", shown_time(record.stamp))]
     rows += [("observed", str(record.context) or "nothing")]
@@ -133,7 +140,7 @@ async def at(past: ReadOnly, args: argparse.Namespace) -> None:
         await _presents(past, args, args.streams)
         return
     version = await past.cut(args.cut)
-    print(to_json({"cut": str(version), "version": plain(version)}) if args.json else str(version) or "nothing")
+    tell(to_json({"cut": str(version), "version": plain(version)}) if args.json else str(version) or "nothing")
 
 
 async def _presents(past: ReadOnly, args: argparse.Namespace, streams: Iterable[str]) -> None:
@@ -141,12 +148,12 @@ async def _presents(past: ReadOnly, args: argparse.Namespace, streams: Iterable[
     for stream in streams:
         value = (await view.present(await _known(past, stream))).plain()
         if args.json:
-            print(to_json({"stream": stream, "cut": str(view.version), "present": value}))
+            tell(to_json({"stream": stream, "cut": str(view.version), "present": value}))
             continue
-        print(f"{stream} at {view.version or 'nothing'}")
+        tell(f"{stream} at {view.version or 'nothing'}")
         _table([(f"  {name}", shown(item)) for name, item in value.items()] if isinstance(value, dict) else [])
         if not isinstance(value, dict):
-            print(f"  {shown(value)}")
+            tell(f"  {shown(value)}")
 
 
 async def history(past: ReadOnly, args: argparse.Namespace) -> None:
@@ -159,17 +166,17 @@ async def history(past: ReadOnly, args: argparse.Namespace) -> None:
         upto=args.at,
     ):
         if args.json:
-            print(to_json(as_plain(record)))
+            tell(to_json(as_plain(record)))
         else:
             beside = " ".join(map(str, record.concurrent))
-            print(_line(record) + (f"  (not having seen {beside})" if beside else ""))
+            tell(_line(record) + (f"  (not having seen {beside})" if beside else ""))
 
 
 async def diff(past: ReadOnly, args: argparse.Namespace) -> None:
     """What differs between two presents of a stream, and the events between them."""
     found = await past.diff(await _known(past, args.stream), args.a, args.b)
     if not args.json:
-        print(found)
+        tell(found)
         return
     changes = []
     for change in found.changes:
@@ -177,13 +184,13 @@ async def diff(past: ReadOnly, args: argparse.Namespace) -> None:
         changes.append({"path": change.path} | {name: value for name, value in both.items() if value is not ABSENT})
     gained, lost = [as_plain(one) for one in found.gained], [as_plain(one) for one in found.lost]
     cuts = {"a": str(found.a), "b": str(found.b)}
-    print(to_json({"stream": found.stream, **cuts, "changes": changes, "gained": gained, "lost": lost}))
+    tell(to_json({"stream": found.stream, **cuts, "changes": changes, "gained": gained, "lost": lost}))
 
 
 async def explain(past: ReadOnly, args: argparse.Namespace) -> None:
     """Why a stream reads as it does, at a place or everywhere."""
     found = await past.explain(await _known(past, args.stream), args.path, args.at)
-    print(to_json(_explained(found)) if args.json else found)
+    tell(to_json(_explained(found)) if args.json else found)
 
 
 async def conflicts(past: ReadOnly, args: argparse.Namespace) -> None:
@@ -192,11 +199,11 @@ async def conflicts(past: ReadOnly, args: argparse.Namespace) -> None:
     for stream in args.streams or [one async for one in past.streams() if _is_folded(past, one)]:
         for found in await past.conflicts(await _known(past, stream), args.at):
             if not first and not args.json:
-                print()
-            print(to_json(_explained(found)) if args.json else found)
+                tell("")
+            tell(to_json(_explained(found)) if args.json else found)
             first = False
     if first and not args.json:
-        print("no conflict stands open")
+        tell("no conflict stands open")
 
 
 def _is_folded(past: TimeTravel, stream: str) -> bool:
@@ -224,7 +231,7 @@ def _explained(found: Explanation) -> dict[str, Any]:
 async def export(past: ReadOnly, args: argparse.Namespace) -> None:
     """The log as other tools read it."""
     async for line in FORMATS[args.format](past.commits(upto=args.at)):
-        print(line)
+        tell(line)
 
 
 async def verify(past: ReadOnly, args: argparse.Namespace) -> int:
@@ -233,17 +240,17 @@ async def verify(past: ReadOnly, args: argparse.Namespace) -> int:
         found = await past.verify(*args.streams, progress=bar)
     if args.json:
         words = {"blocks": found.blocks, "streams": found.streams, "snapshots": found.snapshots}
-        print(to_json({**words, "tables": found.tables, "differences": found.differences}))
+        tell(to_json({**words, "tables": found.tables, "differences": found.differences}))
     else:
         for difference in found.differences:
-            print(difference)
-        print(
+            tell(difference)
+        tell(
             f"{'differs' if found.differences else 'well'}: {counted(found.blocks, 'block')}, "
             f"{counted(found.streams, 'stream')}, {counted(found.snapshots, 'snapshot')}, "
             f"{counted(len(found.tables), 'table')}"
         )
         if not past.core.aggregates:
-            print("(only the log itself: name the aggregates with --app to have presents verified)")
+            tell("(only the log itself: name the aggregates with --app to have presents verified)")
     return int(bool(found.differences))
 
 
@@ -262,7 +269,7 @@ async def status(past: ReadOnly, args: argparse.Namespace) -> None:
             "members": [{"name": str(m.replica), "behind": m.behind, "retired": m.retired} for m in members],
             "unfolded": [{"why": one.why, "what": one.what, "events": one.events} for one in left],
         }  # fmt: skip
-        print(to_json(found))
+        tell(to_json(found))
         return
     events = sum(core.memory.types.values())
     rows = [
@@ -287,7 +294,7 @@ async def status(past: ReadOnly, args: argparse.Namespace) -> None:
 def _table(rows: list[tuple[str, str]]) -> None:
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")
+        tell(f"{name:<{width}}  {value}")
 
 
 async def fork(past: ReadOnly, args: argparse.Namespace) -> None:
@@ -295,7 +302,7 @@ async def fork(past: ReadOnly, args: argparse.Namespace) -> None:
     with Bar("copying") as bar:
         made = await past.fork(args.new, args.at, name=args.name, progress=bar)
     cut = {"version": plain(made.version), "cut": str(made.version)}
-    print(to_json({"path": made.path, "name": made.name, **cut, "events": made.events}) if args.json else made)
+    tell(to_json({"path": made.path, "name": made.name, **cut, "events": made.events}) if args.json else made)
 
 
 # --- writing ---
@@ -306,7 +313,7 @@ async def join(replica: Replica, args: argparse.Namespace) -> None:
     with Bar("joining") as bar:
         found = await replica.join(args.other, become_one=args.become_one, progress=bar)
     if not args.json:
-        print(found)
+        tell(found)
         return
     said = {"other": found.other, "events": found.events, "cut": str(found.version), "waiting": found.waiting}
     lists = {
@@ -315,7 +322,7 @@ async def join(replica: Replica, args: argparse.Namespace) -> None:
         "stores": found.stores,
         "second_histories": list(map(str, found.forked)),
     }
-    print(to_json({**said, **lists, "conflicts": [_explained(one) for one in found.conflicts]}))
+    tell(to_json({**said, **lists, "conflicts": [_explained(one) for one in found.conflicts]}))
 
 
 async def serve(replica: Replica, args: argparse.Namespace) -> None:
@@ -325,17 +332,17 @@ async def serve(replica: Replica, args: argparse.Namespace) -> None:
         url = node.server.url if node.server else None
         said = {"name": replica.name, "store": replica.store, "url": url, "cut": str(replica.version)}
         words = f"{replica.name} serves {replica.store} at {url}, with {replica.version or 'nothing yet'}"
-        print(to_json(said) if args.json else f"{words}. Ctrl-C ends it.", flush=True)
+        tell(to_json(said) if args.json else f"{words}. Ctrl-C ends it.", flush=True)
         seen: dict[str, str] = {}
         while not stop.is_set():
             for link in node.status().links:
                 state = f"{link.peer or link.where} {link.error or ('in sync' if link.in_sync else link.state)}"
                 if seen.get(link.where) != state:
                     seen[link.where] = state
-                    print(to_json({"link": link.where, "state": state}) if args.json else state, flush=True)
+                    tell(to_json({"link": link.where, "state": state}) if args.json else state, flush=True)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK)
-    print(to_json({"cut": str(replica.version)}) if args.json else f"ended at {replica.version}")
+    tell(to_json({"cut": str(replica.version)}) if args.json else f"ended at {replica.version or 'nothing'}")
 
 
 async def sync(replica: Replica, args: argparse.Namespace) -> None:
@@ -353,9 +360,9 @@ async def sync(replica: Replica, args: argparse.Namespace) -> None:
         peer = link.status().peer
     events = sum(map(len, before.missing(replica.version).values()))
     if args.json:
-        print(to_json({"peer": str(peer), "cut": str(replica.version), "events": events}))
+        tell(to_json({"peer": str(peer), "cut": str(replica.version), "events": events}))
     else:
-        print(f"in step with {peer}: {counted(events, 'event')} came in, now at {replica.version}")
+        tell(f"in step with {peer}: {counted(events, 'event')} came in, now at {replica.version or 'nothing'}")
 
 
 def _node(

@@ -63,6 +63,8 @@ class Graph:
         """What the latest commit of each replica had observed."""
         self._drawn: dict[int, int] = {}
         """The last seq of each replica that was drawn."""
+        self._ended: set[int] = set()
+        """Replicas of which nothing more comes, and whose lanes are still drawn."""
 
     @staticmethod
     def width(lanes: int) -> int:
@@ -79,9 +81,11 @@ class Graph:
         for _ in decision[1:]:
             yield Drawn(self._line(None, []), ())
         self._seen[replica], self._drawn[replica] = context, decision[-1].dot.seq
-        for lane, one in enumerate(self._lanes):
-            if one is not None and self._done(one):
-                self._lanes[lane] = None
+        if self._drawn[replica] >= self._last.get(replica, 0):
+            self._ended.add(replica)
+        for one in [one for one in self._ended if self._is_seen(one)]:
+            self._ended.remove(one)
+            self._lanes[self._lanes.index(one)] = None
 
     def _news(self, replica: int, context: VersionVector) -> tuple[list[int], list[Dot]]:
         """The lanes that lead to a commit, and what of that has to be said in words."""
@@ -117,14 +121,10 @@ class Graph:
             self._lanes.append(replica)
         return lane
 
-    def _done(self, replica: int) -> bool:
-        """Nothing more comes on the lane of a replica, and nobody is still to observe its end."""
+    def _is_seen(self, replica: int) -> bool:
+        """Has everybody who goes on observed the end of a lane?"""
         end = self._last.get(replica, 0)
-        if self._drawn[replica] < end:
-            return False
-        going_on = [
-            one for one, last in self._last.items() if one != replica and 0 < self._drawn.get(one, 0) < last
-        ]
+        going_on = [one for one, drawn in self._drawn.items() if drawn and drawn < self._last.get(one, 0)]
         return bool(going_on) and all(self._seen[one][replica] >= end for one in going_on)
 
     def _line(self, at: int | None, news: list[int]) -> str:

@@ -9,6 +9,8 @@ import sys
 import time
 from types import TracebackType
 
+from merge.version import printable
+
 EVERY = 0.1
 """Seconds between two pictures of a bar."""
 WIDTH = 30
@@ -21,6 +23,11 @@ def writes(signs: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def tell(words: object, *, flush: bool = False) -> None:
+    """Write lines to standard output, without signs that do something to a terminal: others wrote parts of them."""
+    print("\n".join(map(printable, str(words).split("\n"))), flush=flush)
 
 
 def columns() -> int | None:

@@ -341,7 +341,8 @@ ERRORS = [
     (["log", "README.md"], 5, "cannot be opened as a store"),
     (["show", "alice.db", "list/hmoe"], 3, "is it list/home?"),
     (["show", "alice.db", "zoe:1"], 3, "has not heard of a replica 'zoe'"),
-    (["show", "alice.db", "milk"], 2, "does not name an event"),
+    (["show", "alice.db", "milk"], 3, "no event of milk is in this file"),
+    (["show", "alice.db", "alice:x"], 3, "no event of alice:x is in this file"),
     (["explain", "alice.db", HOME, "titel"], 3, "has no titel (there is: items"),
     (["at", "alice.db", "alice:99"], 3, "has not observed alice:99"),
     (["at", "alice.db", "yesterday"], 2, "does not name a past"),
@@ -373,6 +374,30 @@ def test_what_cannot_be_done_is_said_in_a_sentence(folder, capsys, monkeypatch, 
     assert said.err.startswith("anabranch: ")
     assert said.err.count("\n") == 1
     assert said.out == ""
+
+
+def test_presents_want_the_code_that_folds_them(folder):
+    """Without it the error says how to name it; history does without."""
+    said = piped("show", folder / "alice.db", HOME, code=3, app="")
+    assert said.startswith("anabranch: no aggregate folds the stream 'list/home' here")
+    assert said.endswith("Here that is: --app MODULE[:CLASS].\n")
+    assert len(shown("history", folder / "alice.db", HOME, app="").splitlines()) == 14
+
+
+def test_what_others_wrote_does_nothing_to_a_terminal(tmp_path):
+    """Names of streams, types and replicas that would move the cursor or change colours are shown without that."""
+
+    async def write():
+        async with Replica.open(
+            tmp_path / "odd.db", store="shop", name="o\x1b[31mdd", aggregates=[ShoppingList]
+        ) as odd:
+            await odd.execute("list/\x1b[2Jgone:1", AddItem("\x1b[1m"))
+
+    asyncio.run(write())
+    for words in (["log", "--graph"], ["show"], ["status"], ["conflicts"], ["show", "list/\x1b[2Jgone:1"]):
+        text = shown(words[0], tmp_path / "odd.db", *words[1:])
+        assert "\x1b" not in text
+    assert "items  {'\\x1b[1m'}" in text
 
 
 def test_every_command_is_tested_and_explained():
