@@ -21,6 +21,7 @@ from replica.difference import ABSENT
 from replica.errors import AnabranchError, NoSuchPlace
 from replica.explain import Act, Explanation
 from replica.folding import unfolded
+from replica.graph import ASCII, LINES, Drawn, Graph
 from replica.history import Record
 from replica.introduction import CATEGORY
 from replica.mark import holder
@@ -29,7 +30,6 @@ from replica.replica import Replica
 from replica.travel import TimeTravel
 from replica.words import counted, shown
 from sync.formats import FORMATS, as_plain, to_json
-from sync.graph import ASCII, LINES, Drawn, Graph
 from sync.node import Node
 from sync.terminal import Bar, columns, interrupted, tell, writes
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from replica import Replica
+from replica.graph import ASCII, Graph
 from sync.cli import main, parser
 from sync.formats import SHIVIZ
-from sync.graph import ASCII, Graph
 from tests.loop import in_loop
 from tests.scenario import files
 from tests.shop import HOME, AddItem, Journal, ShoppingList
