@@ -9,6 +9,7 @@ help:
 	@echo "make orders  three places sell one lamp: a crash, a cut, an oversell, and its repair"
 	@echo "make test    the test suite"
 	@echo "make check   format, lint, types, import contracts"
+	@echo "make soak    thousands of simulated schedules (SEEDS=0-5000)"
 	@echo "make bench   measurements beside other systems (some minutes)"
 	@echo "make clean   remove the virtual environment and caches"
 
@@ -49,7 +50,10 @@ check: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(PY) -m bench
 
+soak: $(VENV)/.dev
+	$(PY) -m sync.testing --seeds $(or $(SEEDS),0-5000) -j 2
+
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
-.PHONY: help demo orders test check bench clean
+.PHONY: help demo orders test check bench soak clean

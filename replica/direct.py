@@ -180,6 +180,10 @@ class DirectReplica:
                 hear(settled)
         return settled
 
+    def retire(self, member: int, now: int) -> Committed:
+        """Record that a replica takes part no more."""
+        return self._step(lambda: self.core.retire(member, now))
+
     def doubt(self) -> None:
         """A peer goes by this id too: go on under a new one."""
         self.core.doubt()

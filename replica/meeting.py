@@ -5,8 +5,9 @@ head says where a log ends, not what lies below it, so the answer is a list of c
 the log itself knows which of them it has passed through. None of them, and the history is sent from its
 beginning: a second one was written under the same id.
 
-Where all heads of the other are higher than mine, it may go on from mine, and there is nothing to send; unless
-I hold one of them too, and so know that mine is another history.
+Where all heads of the other are higher than mine, it may go on from mine, and there is nothing to send. Not so
+where I hold several histories of that log: the other's may belong to a higher one, and of the lower one it may know
+nothing (what it knows all the same, it ignores).
 
 The horizon is how far in the future stamps are accepted: a day beyond the own clock, so that one wrong clock
 cannot carry everybody's stamps away with it. A clock that stands before the newest stamp in the log is behind
@@ -46,7 +47,7 @@ def compare(mine: Heads, theirs: Heads) -> list[Want]:
             if head in their:
                 continue
             below = sorted((base for base in their if base.seq <= head.seq), reverse=True)
-            if below or not their or any(base in own for base in their):
+            if below or not their or len(own) > 1:
                 wants.append(Want(replica, head, tuple(below) if their else (Head(0, GENESIS),)))
     return wants
 

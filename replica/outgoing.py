@@ -87,7 +87,7 @@ def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) ->
         _, n, cursor = heap[0]
         rival = min((entry[0] for entry in heap[1:3]), default=limit)
         layout, start = cursor.layout, cursor.index
-        stop = bisect_left(layout.stamps, min(rival, limit), lo=start)
+        stop = max(bisect_left(layout.stamps, min(rival, limit), lo=start), start + 1)  # clones may share stamps
         room = budget - size
         if cursor.row.replica in apart and taken.setdefault(cursor.row.replica, n) != n:
             more = True

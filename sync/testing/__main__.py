@@ -1,0 +1,91 @@
+"""`python -m sync.testing`: play many schedules, and say what was found.
+
+python -m sync.testing --seeds 0-5000          from one process
+python -m sync.testing --seeds 0-5000 -j 2     from two
+python -m sync.testing --seeds 1234            one schedule; its trace is the same everywhere
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+import msgspec
+
+from sync.testing.oracle import Found
+from sync.testing.simulator import STEPS, simulate
+
+PORTION = 50
+"""Schedules that a process plays before it reports."""
+
+
+class Report(msgspec.Struct):
+    """What some schedules came to."""
+
+    schedules: int = 0
+    faults: Counter[str] = msgspec.field(default_factory=Counter)
+    events: int = 0
+    seconds: float = 0.0
+    found: list[tuple[int, str]] = []
+    trace: str = ""
+
+
+def play(seeds: range, steps: int) -> Report:
+    """Play the schedules of some seeds, to the end of each."""
+    report = Report()
+    for seed in seeds:
+        report.schedules += 1
+        try:
+            outcome = simulate(seed, steps)
+        except Found as found:
+            report.found.append((seed, str(found)))
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            report.found.append((seed, f"error: {error!r} in {last.name}, {last.filename}:{last.lineno}"))
+        else:
+            report.faults += outcome.faults
+            report.events += outcome.events
+            report.seconds += outcome.seconds
+            report.trace = outcome.trace
+    return report
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sync.testing", description="Break replicas on purpose.")
+    parser.add_argument("--seeds", default="0-200", metavar="A-B", help="A to B - 1, or one; 0-200 unless given")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"steps of a schedule; {STEPS} unless given")
+    parser.add_argument("-j", "--processes", type=int, default=1, help="how many at once; 1 unless given")
+    args = parser.parse_args()
+    first, _, last = args.seeds.partition("-")
+    seeds = range(int(first), int(last) if last else int(first) + 1)
+    portions = [seeds[at : at + PORTION] for at in range(0, len(seeds), PORTION)]
+    begun, total = time.perf_counter(), Report()
+    with ProcessPoolExecutor(args.processes) as pool:
+        for report in pool.map(play, portions, [args.steps] * len(portions)):
+            total.schedules += report.schedules
+            total.faults += report.faults
+            total.events += report.events
+            total.seconds += report.seconds
+            total.trace = report.trace
+            for seed, what in report.found:
+                total.found.append((seed, what))
+                print(f"seed {seed}: {what}", flush=True)
+    took = time.perf_counter() - begun
+    print(
+        f"{total.schedules} schedules, {sum(total.faults.values())} faults, {total.events} events, "
+        f"{total.seconds / 3600:.1f} hours simulated in {took:.0f} s: "
+        f"{total.schedules / took * 3600:,.0f} an hour, "
+        f"{total.seconds / took:,.0f} times real time; {len(total.found)} found"
+    )
+    print("  " + ", ".join(f"{fault} {times}" for fault, times in sorted(total.faults.items())))
+    if len(seeds) == 1 and total.trace:
+        print(f"  trace {total.trace}")
+    return 1 if total.found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
