@@ -10,12 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from merge.tree import Tree
-from replica.core import Core
-from replica.ingest import _Batch
-from sync.protocol import Session
-from sync.testing import FAULTS, Found, simulate
-from sync.testing.disk import Disk
+from sync.testing import FAULTS, simulate
+from tests.mutants import MUTANTS, hunt
 
 ROOT = Path(__file__).parent.parent
 SLICE = range(120)
@@ -59,53 +55,13 @@ def test_a_seed_replays_to_the_same_trace_in_another_process():
         assert re.search(r"trace (\w+)", done.stdout)[1] == here
 
 
-def forgets_unseen(self, seen):
-    """A forget that looks at nothing it had seen: all goes."""
-    return Tree(tallies=self.tallies, absorbed=self.absorbed)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.says)
+def test_the_place_of_each_seeded_bug_is_there(mutant):
+    """Else the table of bugs would go on to count what is put in nowhere."""
+    assert mutant.old in (ROOT / mutant.file).read_text()
 
 
-def loses_acknowledged(self, random):
-    """A disk that loses what was synced."""
-    return self.upto(random.randint(0, self.writes))
-
-
-def never_behind(self):
-    """A session that sends nothing but what is pushed."""
-
-
-def no_late_past(self):
-    """A fold that never goes back for what arrives late."""
-
-
-MUTANTS = [
-    (Tree, "without", forgets_unseen, {"meaning", "convergence", "snapshots"}),
-    (Disk, "after_crash", loses_acknowledged, {"durability", "liveness", "causality"}),
-    (Session, "_pump", never_behind, {"liveness", "durability"}),
-    (_Batch, "rewind", no_late_past, {"meaning", "convergence", "snapshots"}),
-    (Core, "refold", lambda self, stamp: None, {"meaning", "convergence", "snapshots", "causality", "liveness"}),
-]
-
-
-@pytest.mark.parametrize(
-    ("where", "name", "broken", "oracles"), MUTANTS, ids=lambda one: getattr(one, "__name__", "")
-)
-def test_a_seeded_bug_is_found(monkeypatch, where, name, broken, oracles):
-    """Each within a hundred schedules, by an oracle or by an error."""
-    monkeypatch.setattr(where, name, broken)
-    for seed in range(100):
-        found = played(seed)
-        if found is not None:
-            assert found in oracles or found == "error"
-            return
-    pytest.fail(f"{where.__name__}.{name} was broken, and a hundred schedules found nothing")
-
-
-def played(seed):
-    """Which oracle a schedule broke, if any; "error" where the code itself raised."""
-    try:
-        simulate(seed)
-    except Found as found:
-        return found.oracle
-    except Exception:
-        return "error"
-    return None
+@pytest.mark.parametrize("number", [0, 11, 17, 33])
+def test_some_seeded_bugs_are_found(number):
+    """In the fold, in the order, in ingest, in projections; all of them by `python -m tests.mutants`."""
+    assert hunt(MUTANTS[number], seeds=60) is not None

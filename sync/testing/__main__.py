@@ -54,15 +54,27 @@ def play(seeds: range, steps: int) -> Report:
     return report
 
 
+def first_of(seeds: range, steps: int) -> int:
+    """Play until something is found."""
+    for seed in seeds:
+        for _, what in play(range(seed, seed + 1), steps).found:
+            print(f"seed {seed}: {what}")
+            return 1
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sync.testing", description="Break replicas on purpose.")
     parser.add_argument("--seeds", default="0-200", metavar="A-B", help="A to B - 1, or one; 0-200 unless given")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"steps of a schedule; {STEPS} unless given")
     parser.add_argument("-j", "--processes", type=int, default=1, help="how many at once; 1 unless given")
+    parser.add_argument("--first", action="store_true", help="end with the first that is found; in this process")
     args = parser.parse_args()
     first, _, last = args.seeds.partition("-")
     seeds = range(int(first), int(last) if last else int(first) + 1)
     portions = [seeds[at : at + PORTION] for at in range(0, len(seeds), PORTION)]
+    if args.first:
+        return first_of(seeds, args.steps)
     begun, total = time.perf_counter(), Report()
     with ProcessPoolExecutor(args.processes) as pool:
         for report in pool.map(play, portions, [args.steps] * len(portions)):

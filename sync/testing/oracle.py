@@ -33,6 +33,9 @@ def check(replicas: list[DirectReplica], acknowledged: list[Promise]) -> None:
     for other in replicas[1:]:
         if other.heads != first.heads:
             raise Found("liveness", f"{_name(other)} and {_name(first)} do not hold the same after the last round")
+    names = [replica.core.me for replica in replicas]
+    if len(set(names)) < len(names):
+        raise Found("identity", "two replicas that have met go by one id")
     for replica in replicas:
         reader = replica.reader()
         for promise in acknowledged:

@@ -376,7 +376,10 @@ class Simulation:
     # --- the end ---
 
     def _settle(self) -> None:
-        """Nothing goes wrong any more: all links work, disks have room, and clocks go on from the latest."""
+        """Nothing goes wrong any more: all links work, disks have room, and clocks go on from the latest.
+
+        Conversations that are under way go on, with whatever was lost in them.
+        """
         for one in self._nodes.values():
             one.disk.fails = None
         latest = max(self._clock(one) for one in self._nodes.values())
@@ -386,7 +389,8 @@ class Simulation:
         for one in self._nodes.values():
             one.offset, one.rate, one.frozen = 0, 1.0, latest
         for link in self._links():
-            self._mend(link)
+            if self._up.get(link) != set(link.split("-")):
+                self._mend(link)
         for _ in range(ROUNDS):
             self._drain()
             heads = [one.node.replica.heads for one in self._nodes.values()]

@@ -1,0 +1,175 @@
+"""Seeded bugs: what is broken, in one line each, and proof that the simulator finds it.
+
+    python -m tests.mutants            all of them; prints the table of docs/testing.md
+    python -m tests.mutants 3 17       some of them
+
+Each is put into a copy of the sources, never into these, and played from seed 0 on until something is found.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+SEEDS = 300
+"""Schedules after which a bug counts as not found."""
+PATIENCE = 120
+"""Seconds after which a schedule counts as one that does not end, which is a finding too."""
+
+
+class Mutant(NamedTuple):
+    """A bug: in which file, what stands there, and what takes its place."""
+
+    says: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = [
+    Mutant("a forget takes what it had not seen", "merge/growing.py", "if dot in seen]", "]"),
+    Mutant("a value takes the place of a concurrent one", "merge/growing.py",
+           "self._said[said.dot] = said", "self._said = {said.dot: said}"),
+    Mutant("a total forgets what was before", "merge/growing.py", "before.value + said.value", "said.value"),
+    Mutant("removing from a set does nothing", "merge/sets.py",
+           "return forget((*self._path, check_key(element)))", "return forget((*self._path, '?'))"),
+    Mutant("a veto leaves no mark", "merge/sets.py", "say((*place, OUT), True)", "forget((*place, OUT))"),
+    Mutant("removing a key leaves what is below it", "merge/maps.py",
+           "return forget((*self._path, check_key(key)))", "return forget((*self._path, check_key(key), '?'))"),
+    Mutant("the first writer wins", "merge/register.py", "winner: Any = max(said", "winner: Any = min(said"),
+    Mutant("stamps do not exceed what was observed", "merge/stamp.py",
+           "if observed is None or wall > observed.wall:", "if True:"),
+    Mutant("a version has not the last event that it names", "merge/version.py",
+           "dot[1] <= self.seqs.get", "dot[1] < self.seqs.get"),
+    Mutant("joining versions takes the smaller seq", "merge/version.py",
+           "if seq > seqs.get(replica, 0):", "if seq < seqs.get(replica, 0):"),
+    Mutant("a subtree that was emptied stays", "merge/growing.py",
+           "if tree is not before and (tree or before is not None):", "if tree is not before and tree:"),
+    Mutant("a late event is put at the end", "replica/ordered.py",
+           "if stretches and news[0].order < stretches[-1].events[-1].order:", "if False:"),
+    Mutant("going back begins at the wrong state", "replica/ordered.py",
+           "state = stretches[at].before", "state = fold.state"),
+    Mutant("a snapshot serves whatever comes", "replica/ordered.py",
+           "return stamp < later and stands <= context", "return True"),
+    Mutant("commits are recorded without what was observed", "replica/recording.py",
+           "if memory.unseen else ()", "if False else ()"),
+    Mutant("a batch is folded as it came", "replica/ingest.py",
+           "        news.sort(key=lambda item: item[0].stamp)\n", "        news.reverse()\n"),
+    Mutant("snapshots outlive an earlier event", "replica/ingest.py",
+           "                self._outdate(news, memory.stamp)", "                pass"),
+    Mutant("nobody goes back for a late past", "replica/ingest.py", "    batch.rewind()\n", ""),
+    Mutant("a batch with a gap is taken", "replica/ingest.py", "    if gap is not None:\n        return gap\n", ""),
+    Mutant("a second history changes nothing that was folded", "replica/ingest.py",
+           "            core.refold(stamp)\n        else:", "            pass\n        else:"),
+    Mutant("of two histories the one that came first is folded", "replica/lineage.py",
+           "if child.first_hash < child.rival_hash), None)", "if False), None)"),
+    Mutant("a peer that goes by my id leaves me in peace", "sync/protocol.py",
+           "        if hello.replica == self.hello.replica:", "        if False:"),
+    Mutant("what lies in the middle of a block is cut one short", "replica/layout.py",
+           "return index + 1 if index < len(self.lasts)", "return index if index < len(self.lasts)"),
+    Mutant("the beginning of a second history is not found", "replica/outgoing.py",
+           "self.seq = row.after if base is None else base.seq",
+           "self.seq = row.head.seq - 1 if base is None else base.seq"),
+    Mutant("two clones with equal stamps keep each other waiting", "replica/outgoing.py",
+           "stop = max(bisect_left(layout.stamps, min(rival, limit), lo=start), start + 1)",
+           "stop = bisect_left(layout.stamps, min(rival, limit), lo=start)"),
+    Mutant("a lower history is not offered", "replica/meeting.py", "or len(own) > 1:",
+           "or any(b in own for b in their):"),
+    Mutant("a peer that is behind is not helped", "replica/meeting.py", "            if head in their:",
+           "            if their:"),
+    Mutant("a Have is heard and not answered", "sync/protocol.py",
+           "        self._under_way.clear()\n        if have.reply:",
+           "        self._under_way.clear()\n        if False:"),
+    Mutant("digests are never compared", "sync/protocol.py",
+           "            if not self.in_sync and not self._under_way and not self._fetching:",
+           "            if False:"),
+    Mutant("a lost batch is waited for, for ever", "sync/protocol.py",
+           "if any(age > PATIENCE for age in self._under_way.values()):", "if False:"),
+    Mutant("a gap is not answered", "sync/protocol.py",
+           "        self._say_have(reply=True, without=gap.replica if gap.foreign else None)\n", ""),
+    Mutant("a foreign history is asked for from where it parts", "sync/protocol.py",
+           "without=gap.replica if gap.foreign else None", "without=None"),
+    Mutant("what was pushed is taken for what has arrived", "sync/protocol.py",
+           "                self._behind = True\n                self._pump()\n"
+           "        return self._effects()\n\n    def grew",
+           "                pass\n        return self._effects()\n\n    def grew"),
+    Mutant("rows of a projection are written for the first stream alone", "replica/derive.py",
+           "            put_stream(core, by_stream, stream, present, tables_of(draft, by_stream))",
+           "            if stream == 'board/1':\n"
+           "                put_stream(core, by_stream, stream, present, tables_of(draft, by_stream))"),
+    Mutant("a projection is not built where it was not live", "replica/rows.py",
+           "        else:\n            build(core, name)\n", "        else:\n            finish(core, name)\n"),
+    Mutant("a replica that was set back goes on under its id", "replica/ingest.py",
+           "            core.succeed()\n", "            pass\n"),
+    Mutant("a snapshot is taken at an older version than it says", "replica/snapshot.py",
+           "commits = reader.streams((stream,), version)[stream]", "commits = []"),
+    Mutant("what is loaded stands at nothing", "replica/folding.py",
+           "memory.stands = memory.stands.set(stream, loaded.stands)",
+           "memory.stands = memory.stands.set(stream, NOTHING)"),
+    Mutant("a corrupt head is believed", "replica/block.py",
+           "        if hashes[piece.last] != piece.head:", "        if False:"),
+    Mutant("an end that a draft has used is not its own", "replica/draft.py",
+           "            end = end.with_tail(end.tail.copy())\n", ""),
+    Mutant("a block that was read is taken for one that was not full", "replica/reading.py",
+           "        if opened.piece.is_full:\n            self._held", "        if True:\n            self._held"),
+    Mutant("a context forgets its own earlier events", "replica/reading.py",
+           "            context = context.advance(commit.replica, commit.last)\n"
+           "        return found, opened.piece.last",
+           "        return found, opened.piece.last"),
+]  # fmt: skip
+
+
+class Caught(NamedTuple):
+    """How a bug was found."""
+
+    oracle: str
+    seed: int | None
+    seconds: float
+
+
+def hunt(mutant: Mutant, seeds: int = SEEDS) -> Caught | None:
+    """Play schedules with the bug in a copy of the sources; None where none finds it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for package in ("merge", "replica", "sync"):
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / package, Path(folder) / package, ignore=ignore)
+        place = Path(folder) / mutant.file
+        text = place.read_text()
+        assert text.count(mutant.old) >= 1, f"{mutant.file} has no {mutant.old!r} any more: {mutant.says}"
+        place.write_text(text.replace(mutant.old, mutant.new, 1))
+        command = [sys.executable, "-m", "sync.testing", "--seeds", f"0-{seeds}", "--first"]
+        begun = time.perf_counter()
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            return Caught("no end", None, PATIENCE)
+        took = time.perf_counter() - begun
+        found = re.search(r"^seed (\d+): (\w+)", done.stdout, re.M)
+        if found is not None:
+            return Caught(found[2], int(found[1]), took)
+        return None if done.returncode == 0 else Caught("does not start", 0, took)
+
+
+def main() -> int:
+    chosen = [int(word) for word in sys.argv[1:]] or range(len(MUTANTS))
+    missed = 0
+    print("| bug | found by | in schedules | in s |\n|---|---|---|---|")
+    for number in chosen:
+        caught = hunt(MUTANTS[number])
+        missed += caught is None
+        schedules = "-" if caught is None or caught.seed is None else caught.seed + 1
+        how = f"{caught.oracle} | {schedules} | {caught.seconds:.1f}" if caught else "**not found** | - | -"
+        print(f"| {MUTANTS[number].says} | {how} |", flush=True)
+    print(f"\n{len(chosen) - missed} of {len(chosen)} found")
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
