@@ -26,7 +26,7 @@ from replica.core import Core
 from replica.direct import DirectReplica
 from replica.due import OwnerChanged
 from replica.errors import DamagedLog
-from replica.layout import Layout, join
+from replica.layout import Layout
 from replica.lineage import Lineage
 from replica.log import BlockStart, Done, Kept, LogRow, Span
 from replica.members import ReplicaRetired
@@ -107,12 +107,8 @@ def blocks(reader: Reader, part: Part, after: int, size: int) -> list[Taken]:
 
 
 def _take(reader: Reader, part: Part, seq: int) -> Taken:
-    block = reader.log.block(part.row.number, seq)
-    slices = [piece for piece in block.slices if piece.last <= part.row.head.seq] if block else []
-    if block is None or not slices:
-        raise DamagedLog(f"event {seq} of {part.row.name} is not in the file, though its index says so")
-    layout = Layout(part.row.store or reader.store, join(slices))
-    piece = layout.piece
+    start, piece = reader.joined(part.row, seq)
+    layout = Layout(part.row.store or reader.store, piece)
     if piece.last > part.upto:
         index = layout.index_after(part.upto)
         assert index, "a cut parts no commit"
@@ -122,7 +118,7 @@ def _take(reader: Reader, part: Part, seq: int) -> Taken:
         for commit, context in reader.commits(part.row, seq)[0]:
             if commit.last <= part.upto and any((event.type, event.schema) in TELLING for event in commit.events):
                 telling.append((commit, context))
-    return Taken(block.start, piece, layout, telling)
+    return Taken(start, piece, layout, telling)
 
 
 def adopt(core: Core, row: LogRow, taken: Taken) -> None:

@@ -6,7 +6,7 @@ It becomes the replica's memory after COMMIT; dropped, it leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from merge.version import NOTHING, VersionVector
 from replica.block import Slice
 from replica.commit import Commit, Observed, Recorded
 from replica.due import Promise
+from replica.event import Event
 from replica.layout import join
 from replica.lineage import Lineage
 from replica.log import BlockStart, Done, Identity, Kept, Rows, Span, Table, Transaction
@@ -115,6 +116,14 @@ class Draft:
             end = end.with_tail(end.tail.copy())
             self.memory.ends = self.memory.ends.set(number, end)
         return end
+
+    def told(self, kind: type[Event]) -> Iterator[tuple[Commit, int, Recorded]]:
+        """The events of one of Anabranch's own types that are new and folded, with their commits and seqs."""
+        named = kind.__name__, kind.schema
+        for commit, _ in self.news if named in self.types else ():
+            for seq, event in enumerate(commit.events, commit.first):
+                if (event.type, event.schema) == named:
+                    yield commit, seq, event
 
     def count(self, events: Iterable[Recorded]) -> None:
         """Count events by type."""

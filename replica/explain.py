@@ -32,7 +32,7 @@ from replica.decider import Decider, Happened
 from replica.difference import ABSENT, difference
 from replica.errors import NoSuchPlace
 from replica.history import Record
-from replica.words import shown
+from replica.words import order, shown
 
 EARLIER = 16
 """Replaced acts that are told: the latest ones."""
@@ -64,7 +64,7 @@ class Share:
     """The event; of several, the latest."""
 
     def __str__(self) -> str:
-        return f"{self.value!r} by {self.dot}"
+        return f"{shown(self.value)} by {self.dot}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ class Explainer:
         except NoSuchPlace:
             value = ABSENT
         if value is not ABSENT and difference(self._last, value):
-            self._changes.append(Act(record, f"{record.type} made it {value!r}", value, record.concurrent))
+            self._changes.append(Act(record, f"{record.type} made it {shown(value)}", value, record.concurrent))
         self._last = value
 
 
@@ -258,7 +258,7 @@ def _did(touch: Touch, lattice: Lattice) -> str:
         return "enabled" if touch.said else "disabled"
     if not touch.said:
         return "cleared"
-    return f"added {touch.value!r}" if isinstance(lattice, PNCounter) else f"wrote {touch.value!r}"
+    return f"added {shown(touch.value)}" if isinstance(lattice, PNCounter) else f"wrote {shown(touch.value)}"
 
 
 def _value(lattice: Lattice, present: Decider, place: Path) -> Any:
@@ -286,8 +286,8 @@ def _reading(value: Any, path: tuple[Any, ...]) -> Any:
     return value
 
 
-def _order(place: Path) -> Any:
-    return [(type(part).__name__, part if isinstance(part, str | int | bytes) else repr(part)) for part in place]
+def _order(place: Path) -> list[tuple[str, Any]]:
+    return [order(part) for part in place]
 
 
 def repeatable(aggregate: Aggregate, event: Any) -> bool:

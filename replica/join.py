@@ -25,12 +25,15 @@ from replica.fork import Progress
 from replica.introduction import CATEGORY
 from replica.meeting import accepted_until, all_heads, compare, note
 from replica.outgoing import collect
+from replica.reading import Reader
 from replica.words import counted
 
 if TYPE_CHECKING:
     from replica.replica import Replica
     from replica.travel import TimeTravel
 
+STREAMS = 256
+"""Streams that are asked for at once."""
 BATCH = 1 << 20
 """Bytes of columns that are read, and ingested, at once."""
 
@@ -120,7 +123,7 @@ async def join(replica: Replica, other: TimeTravel, become_one: bool, progress: 
                 progress(events, max(total, events))
     finally:
         stop()
-    met = [stream for stream in sorted(streams) if await _changed_here(replica, stream, before, theirs)]
+    met = await _changed_here(replica, sorted(streams), before, theirs)
     conflicts = [one for stream in met for one in await _conflicts(replica, stream, before, theirs)]
     labels = tuple([core.label(one) for one in forked])
     stores = tuple(sorted(new))
@@ -129,9 +132,18 @@ async def join(replica: Replica, other: TimeTravel, become_one: bool, progress: 
     )
 
 
-async def _changed_here(replica: Replica, stream: str, before: VersionVector, theirs: VersionVector) -> bool:
-    """Did this side have events of a stream that the other had not seen?"""
-    return bool(await replica.read(lambda reader: reader.stream_beyond(stream, theirs, before, 1)))
+async def _changed_here(
+    replica: Replica, streams: list[str], before: VersionVector, theirs: VersionVector
+) -> list[str]:
+    """The streams of which this side had events that the other had not seen; many are asked for in one hop."""
+
+    def changed(reader: Reader, some: list[str]) -> list[str]:
+        return [stream for stream in some if reader.stream_beyond(stream, theirs, before, 1)]
+
+    found: list[str] = []
+    for at in range(0, len(streams), STREAMS):
+        found += await replica.read(partial(changed, some=streams[at : at + STREAMS]))
+    return found
 
 
 async def _conflicts(

@@ -205,18 +205,14 @@ def retirement(core: Core, member: int) -> Recorded:
 def hear_of_retired(core: Core) -> None:
     """Take note of who is retired by what the draft brings."""
     draft = core.draft
-    kind = ReplicaRetired.__name__, ReplicaRetired.schema
-    for commit, _ in draft.news if kind in draft.types else ():
-        for event in commit.events:
-            if (event.type, event.schema) != kind:
-                continue
-            try:
-                member = _decode_retired(event.payload).replica
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue
-            if event.stream == stream_of(member):
-                draft.memory.retired |= {member}
-                draft.keep(RETIRED, f"{member:016x}", b"")
+    for _, _, event in draft.told(ReplicaRetired):
+        try:
+            member = _decode_retired(event.payload).replica
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if event.stream == stream_of(member):
+            draft.memory.retired |= {member}
+            draft.keep(RETIRED, f"{member:016x}", b"")
 
 
 def retired(kept: Iterable[Kept]) -> frozenset[int]:

@@ -178,21 +178,17 @@ def own(core: Core) -> None:
     """Who owns a stream: whom the latest `OwnerChanged` in it names."""
     draft = core.draft
     memory = draft.memory
-    kind = OwnerChanged.__name__, OwnerChanged.schema
-    for commit, _ in draft.news if kind in draft.types else ():
-        for seq, event in enumerate(commit.events, commit.first):
-            if (event.type, event.schema) != kind:
-                continue
-            try:
-                changed = core.types.decode(event.type, event.schema, event.payload)
-            except Exception:  # it poisons its stream, where it is folded
-                continue
-            assert isinstance(changed, OwnerChanged)
-            order = *commit.stamp, seq
-            known = memory.owners.get(event.stream)
-            if known is None or order > known[0]:
-                memory.owners = memory.owners.set(event.stream, (order, changed.owner))
-                draft.keep(OWNER, event.stream, _encode_owner((order, changed.owner)))
+    for commit, seq, event in draft.told(OwnerChanged):
+        try:
+            changed = core.types.decode(event.type, event.schema, event.payload)
+        except Exception:  # it poisons its stream, where it is folded
+            continue
+        assert isinstance(changed, OwnerChanged)
+        order = *commit.stamp, seq
+        known = memory.owners.get(event.stream)
+        if known is None or order > known[0]:
+            memory.owners = memory.owners.set(event.stream, (order, changed.owner))
+            draft.keep(OWNER, event.stream, _encode_owner((order, changed.owner)))
 
 
 def _correlations(core: Core) -> dict[tuple[int, int], str | None]:

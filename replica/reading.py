@@ -130,7 +130,8 @@ class Reader:
             before = before.advance(named.replica, seq)
         return before, numbers
 
-    def _joined(self, row: LogRow, seq: int) -> tuple[BlockStart, Slice]:
+    def joined(self, row: LogRow, seq: int) -> tuple[BlockStart, Slice]:
+        """The block of a log in which event `seq` lies, as one slice; DamagedLog where the file has it not."""
         block = self.log.block(row.number, seq)
         slices = [piece for piece in block.slices if piece.last <= row.head.seq] if block else []
         if block is None or not slices:
@@ -145,7 +146,7 @@ class Reader:
         held = self._blocks.find(row, seq)
         if held is not None:
             return held
-        start, piece = self._joined(row, seq)
+        start, piece = self.joined(row, seq)
         tail = Tail(row.store or self.store, row.replica, Head(start.first - 1, start.parent))
         context, numbers = self.context_of(NOTHING.advance(row.replica, start.first - 1), start.named)
         named: Map[tuple[int, int], Observed] = Map(
@@ -212,7 +213,7 @@ class Reader:
         for number, layout in self._layouts:
             if number == row.number and layout.piece.after < seq <= layout.piece.last:
                 return layout
-        layout = Layout(row.store or self.store, self._joined(row, seq)[1])
+        layout = Layout(row.store or self.store, self.joined(row, seq)[1])
         self._layouts = [(row.number, layout), *self._layouts[: LAYOUTS - 1]]
         return layout
 
@@ -226,7 +227,7 @@ class Reader:
             yield layout.cut(index, layout.piece.commits)
             seq = layout.piece.last
         while seq < row.head.seq:
-            piece = self._joined(row, seq + 1)[1]
+            piece = self.joined(row, seq + 1)[1]
             yield piece
             seq = piece.last
 

@@ -1,7 +1,8 @@
 """`ReadOnly`: the file of a replica, read beside whoever writes to it.
 
 Rule 1. It is the replica as it was when it was opened: what is written meanwhile is beyond its version.
-Rule 2. Nothing is written, locked or folded for good; the writer does not notice.
+Rule 2. Nothing is written, locked or folded for good; the writer does not notice. (Where the last writer crashed,
+        SQLite itself may move what that had written from its write-ahead log into the file.)
 """
 
 from __future__ import annotations
@@ -11,18 +12,15 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
 
 from replica.backend import connected
 from replica.core import Core
 from replica.decider import Decider
 from replica.direct import recalled
 from replica.errors import StoreError
-from replica.fork import Progress
 from replica.projection import Projection
 from replica.sqlite import SqliteReader
 from replica.travel import TimeTravel
-from replica.verify import Verified, Verifier
 
 
 class ReadOnly(TimeTravel):
@@ -58,15 +56,3 @@ class ReadOnly(TimeTravel):
             core.begin()
             core.settle()  # in memory: nothing is written
             yield cls(core, backend)
-
-    async def present(self, stream: str) -> Any:
-        """The present of a stream: its aggregate, to be read."""
-        return await (await self.at("now")).present(stream)
-
-    async def digest(self, stream: str) -> str:
-        """A name for the present of a stream, equal on all replicas where the presents are."""
-        return await (await self.at("now")).digest(stream)
-
-    async def verify(self, *streams: str, progress: Progress | None = None) -> Verified:
-        """Compute the log's hashes again, fold streams from the log alone, and compare; see `Replica.verify`."""
-        return await Verifier(self._core, self._backend).run(streams, progress)

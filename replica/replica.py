@@ -26,7 +26,6 @@ from replica.block import Slice
 from replica.commit import make_note
 from replica.core import Committed, Core, Settled
 from replica.decider import Decider
-from replica.digest import digest
 from replica.direct import recalled
 from replica.due import OwnerChanged
 from replica.entry import Entry, Selection, entries
@@ -53,7 +52,6 @@ from replica.status import Member, Status
 from replica.steward import Steward
 from replica.target import Export
 from replica.travel import TimeTravel
-from replica.verify import Verified, Verifier
 from replica.workers import working
 
 T = TypeVar("T")
@@ -227,11 +225,6 @@ class Replica(TimeTravel):
         else:
             state, version = await self._pump.do(lambda: (core.state(stream), core.now.version))
         return core.aggregate_of(stream).present_of(state, stream, core.labelled(version))
-
-    async def digest(self, stream: str) -> str:
-        """A name for the present of a stream, equal on all replicas where the presents are."""
-        present = await self.present(stream)
-        return digest(present.canonical(present.state))
 
     @property
     def stable(self) -> VersionVector:
@@ -460,15 +453,6 @@ class Replica(TimeTravel):
                     await wake.wait()
         if self._pump.failure is not None:
             raise Closed(self._pump.why_failed) from self._pump.failure
-
-    async def verify(self, *streams: str) -> Verified:
-        """Compute the log's hashes again, fold its streams, and compare: presents, snapshots, tables.
-
-        All of it unless streams are named. It changes nothing, and takes as long as folding the log takes.
-        What differs is named; `rebuild` mends a table, and opening the replica with another `fold_version` lets go
-        of snapshots.
-        """
-        return await Verifier(self._core, self._backend).run(streams)
 
     # --- what sync does ---
 

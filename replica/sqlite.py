@@ -496,6 +496,10 @@ class SqliteReader(SqliteThread):
             db.execute("BEGIN")
             try:
                 return call(self._log)
+            except sqlite3.OperationalError as error:
+                raise StoreError(
+                    f"{self.path} cannot be read now: {error}. Nothing was changed: try again."
+                ) from error
             except (sqlite3.DatabaseError, zstandard.ZstdError, msgspec.MsgspecError, DamagedLog) as error:
                 raise DamagedLog(
                     f"{self.path} is damaged: {error}. Nothing was changed. What peers hold is whole: begin a new "

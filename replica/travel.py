@@ -12,6 +12,7 @@ from replica.aggregate import Aggregate
 from replica.backend import Backend
 from replica.core import Core
 from replica.cut import Where, cut_at, dot_called, not_observed, replica_called
+from replica.digest import digest
 from replica.direct import reader_of
 from replica.errors import Refused
 from replica.event import Event
@@ -19,6 +20,7 @@ from replica.explain import Explanation, repeatable
 from replica.fork import Forked, Progress, fork
 from replica.history import Record, decision
 from replica.reading import Reader
+from replica.verify import Verified, Verifier
 from replica.view import PORTION, Difference, Folds, View, read_history
 
 T = TypeVar("T")
@@ -57,6 +59,24 @@ class TimeTravel:
         """Call something with a Reader of what is durable, on the thread of the log."""
         core = self._core
         return await self._backend.run(lambda log: call(reader_of(core, log)))
+
+    async def present(self, stream: str) -> Any:
+        """The present of a stream: its aggregate, to be read."""
+        return await (await self.at("now")).present(stream)
+
+    async def digest(self, stream: str) -> str:
+        """A name for the present of a stream, equal on all replicas where the presents are."""
+        present = await self.present(stream)
+        return digest(present.canonical(present.state))
+
+    async def verify(self, *streams: str, progress: Progress | None = None) -> Verified:
+        """Compute the log's hashes again, fold its streams, and compare: presents, snapshots, tables.
+
+        All of it unless streams are named. It changes nothing, and takes as long as folding the log takes;
+        `progress` hears how many events of how many were hashed. What differs is named; `rebuild` mends a table,
+        and opening the replica with another `fold_version` lets go of snapshots.
+        """
+        return await Verifier(self._core, self._backend).run(streams, progress)
 
     async def streams(self, category: str = "") -> AsyncGenerator[str, None]:
         """The names of all streams, or of those of one category, in the order of their code points."""

@@ -33,10 +33,10 @@ from replica.errors import (
 )
 from replica.projection import EventRows, Projection, StreamRows
 from replica.readonly import ReadOnly
-from replica.replica import Replica
 from sync import commands as do
 from sync.errors import ProtocolError
 from sync.formats import FORMATS
+from sync.node import Node
 
 EXITS = """\
 exit codes: 0 done; 1 something differs or went wrong; 2 the command line makes no sense; 3 there is no such past,
@@ -107,7 +107,9 @@ def parser() -> argparse.ArgumentParser:
     one = command(do.serve, writes=True, cut=False)
     one.add_argument("--host", default="127.0.0.1", help="where to listen; 127.0.0.1 unless given")
     one.add_argument("--port", type=int, default=0, help="0, and so any free one, unless given")
-    one.add_argument("--peer", action="append", default=[], metavar="URL", help="a peer to dial (ws://, wss://)")
+    one.add_argument(
+        "--peer", dest="peers", action="append", default=[], metavar="URL", help="a peer to dial (ws://, wss://)"
+    )
     _meet(one)
     one = command(do.sync, writes=True, cut=False)
     one.add_argument("url", metavar="URL", help="the address of a peer (ws://, wss://)")
@@ -174,10 +176,14 @@ async def _run(args: argparse.Namespace) -> int:
         raise Misused(
             f"there is no file {args.file}: to begin one, say what it replicates and who it is (--store, --name)"
         )
-    async with Replica.open(
-        args.file, store=store, name=name, aggregates=aggregates, projections=projections
-    ) as replica:
-        return await args.run(replica, args) or 0
+    met = {
+        option: getattr(args, option) for option in ("host", "port", "peers", "insecure") if hasattr(args, option)
+    }
+    async with Node.open(
+        args.file, store=store, name=name, aggregates=aggregates, projections=projections,
+        token=os.environ.get("ANABRANCH_TOKEN"), **met,
+    ) as node:  # fmt: skip
+        return await args.run(node, args) or 0
 
 
 def main(words: list[str] | None = None) -> int:

@@ -12,11 +12,11 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
-from replica.cut import plain, shown_time
+from replica.cut import plain, replica_called, shown_time
 from replica.difference import ABSENT
 from replica.errors import AnabranchError, NoSuchPlace
 from replica.explain import Act, Explanation
@@ -26,7 +26,6 @@ from replica.history import Record
 from replica.introduction import CATEGORY
 from replica.mark import holder
 from replica.readonly import ReadOnly
-from replica.replica import Replica
 from replica.travel import TimeTravel
 from replica.words import counted, shown
 from sync.formats import FORMATS, as_plain, to_json
@@ -80,11 +79,12 @@ async def log(past: ReadOnly, args: argparse.Namespace) -> None:
 
 
 def _filter(past: TimeTravel, args: argparse.Namespace) -> Callable[[Record], bool]:
-    streams, types, names = set(args.stream), set(args.type), set(args.replica)
+    streams, types = set(args.stream), set(args.type)
+    ids = {int(replica_called(past.core, name)) for name in args.replica}
     return lambda record: (
         (not streams or record.stream in streams or record.stream.split("/", 1)[0] in streams)
         and (not types or record.type in types)
-        and (not names or str(record.dot.replica) in names or f"{int(record.dot.replica):016x}" in names)
+        and (not ids or int(record.dot.replica) in ids)
     )
 
 
@@ -308,10 +308,10 @@ async def fork(past: ReadOnly, args: argparse.Namespace) -> None:
 # --- writing ---
 
 
-async def join(replica: Replica, args: argparse.Namespace) -> None:
+async def join(node: Node, args: argparse.Namespace) -> None:
     """The past of another file comes in."""
     with Bar("joining") as bar:
-        found = await replica.join(args.other, become_one=args.become_one, progress=bar)
+        found = await node.replica.join(args.other, become_one=args.become_one, progress=bar)
     if not args.json:
         tell(found)
         return
@@ -325,48 +325,40 @@ async def join(replica: Replica, args: argparse.Namespace) -> None:
     tell(to_json({**said, **lists, "conflicts": [_explained(one) for one in found.conflicts]}))
 
 
-async def serve(replica: Replica, args: argparse.Namespace) -> None:
+async def serve(node: Node, args: argparse.Namespace) -> None:
     """Answer peers, and dial others, until interrupted."""
-    stop = interrupted()
-    async with _node(replica, args, args.port, host=args.host, peers=args.peer) as node:
-        url = node.server.url if node.server else None
-        said = {"name": replica.name, "store": replica.store, "url": url, "cut": str(replica.version)}
-        words = f"{replica.name} serves {replica.store} at {url}, with {replica.version or 'nothing yet'}"
-        tell(to_json(said) if args.json else f"{words}. Ctrl-C ends it.", flush=True)
-        seen: dict[str, str] = {}
-        while not stop.is_set():
-            for link in node.status().links:
-                state = f"{link.peer or link.where} {link.error or ('in sync' if link.in_sync else link.state)}"
-                if seen.get(link.where) != state:
-                    seen[link.where] = state
-                    tell(to_json({"link": link.where, "state": state}) if args.json else state, flush=True)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK)
+    stop, replica = interrupted(), node.replica
+    url = node.server.url if node.server else None
+    said = {"name": replica.name, "store": replica.store, "url": url, "cut": str(replica.version)}
+    words = f"{replica.name} serves {replica.store} at {url}, with {replica.version or 'nothing yet'}"
+    tell(to_json(said) if args.json else f"{words}. Ctrl-C ends it.", flush=True)
+    seen: dict[str, str] = {}
+    while not stop.is_set():
+        for link in node.status().links:
+            state = f"{link.peer or link.where} {link.error or ('in sync' if link.in_sync else link.state)}"
+            if seen.get(link.where) != state:
+                seen[link.where] = state
+                tell(to_json({"link": link.where, "state": state}) if args.json else state, flush=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK)
     tell(to_json({"cut": str(replica.version)}) if args.json else f"ended at {replica.version or 'nothing'}")
 
 
-async def sync(replica: Replica, args: argparse.Namespace) -> None:
+async def sync(node: Node, args: argparse.Namespace) -> None:
     """Meet one peer until both hold the same."""
+    replica = node.replica
     before, until = replica.version, time.monotonic() + args.timeout
-    async with _node(replica, args, None) as node:
-        link = await node.dial(args.url)
-        while not link.status().in_sync:
-            if link.ended or time.monotonic() > until:
-                why = link.status().error or "it did not come to rest"
-                raise PeerAway(
-                    f"{args.url} and this are not in step after {args.timeout:g} s: {why}. Nothing was lost."
-                )
-            await asyncio.sleep(0.02)
-        peer = link.status().peer
+    link = await node.dial(args.url)
+    while not link.status().in_sync:
+        if link.ended or time.monotonic() > until:
+            why = link.status().error or "it did not come to rest"
+            raise PeerAway(
+                f"{args.url} and this are not in step after {args.timeout:g} s: {why}. Nothing was lost."
+            )
+        await asyncio.sleep(0.02)
+    peer = link.status().peer
     events = sum(map(len, before.missing(replica.version).values()))
     if args.json:
         tell(to_json({"peer": str(peer), "cut": str(replica.version), "events": events}))
     else:
         tell(f"in step with {peer}: {counted(events, 'event')} came in, now at {replica.version or 'nothing'}")
-
-
-def _node(
-    replica: Replica, args: argparse.Namespace, port: int | None, **options: Any
-) -> AbstractAsyncContextManager[Node]:
-    token = os.environ.get("ANABRANCH_TOKEN")
-    return Node.over(replica, port=port, token=token, insecure=args.insecure, **options)

@@ -24,7 +24,7 @@ import msgspec
 
 from replica.block import HASH, PERSON, Head, Slice
 from replica.meeting import Heads
-from replica.stores import MAX_STORES
+from replica.stores import MOST_HEARD
 from sync.errors import RemoteProtocolError
 
 FORMAT = 0
@@ -57,7 +57,7 @@ class Hello(_Message, frozen=True, tag=0):
     """Chosen anew by each process: tells a copy of a replica from the replica itself."""
     horizon: int
     """Wall ms: no commit stamped later may be sent here."""
-    joined: Annotated[list[Words], msgspec.Meta(max_length=MAX_STORES)] = []
+    joined: Annotated[list[Words], msgspec.Meta(max_length=MOST_HEARD)] = []
     """Other stores that have become one with this."""
 
     @property

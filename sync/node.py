@@ -71,40 +71,16 @@ class Node:
 
         Further options go to `Replica.open`; the rest is as for `serve` and `connect`.
         """
-        async with (
-            Replica.open(path, store=store, name=name, aggregates=aggregates, **options) as replica,
-            cls.over(
-                replica, host=host, port=port, peers=peers, token=token, origins=origins, server_ssl=server_ssl,
-                client_ssl=client_ssl, insecure=insecure,
-            ) as node,
-        ):  # fmt: skip
-            yield node
-
-    @classmethod
-    @asynccontextmanager
-    async def over(
-        cls,
-        replica: Replica,
-        *,
-        host: str = "127.0.0.1",
-        port: int | None = None,
-        peers: Sequence[str] = (),
-        token: str | None = None,
-        origins: Sequence[str] = (),
-        server_ssl: SSLContext | None = None,
-        client_ssl: SSLContext | None = None,
-        insecure: bool = False,
-    ) -> AsyncIterator[Node]:
-        """The same over a replica that is open."""
-        node = cls(replica, token, {"ssl": client_ssl, "insecure": insecure})
-        async with node._stack:
-            if port is not None:
-                node.server = await node._stack.enter_async_context(
-                    serve(replica, host, port, token=token, origins=origins, ssl=server_ssl, insecure=insecure)
-                )
-            for url in peers:
-                await node.dial(url)
-            yield node
+        async with Replica.open(path, store=store, name=name, aggregates=aggregates, **options) as replica:
+            node = cls(replica, token, {"ssl": client_ssl, "insecure": insecure})
+            async with node._stack:
+                if port is not None:
+                    node.server = await node._stack.enter_async_context(
+                        serve(replica, host, port, token=token, origins=origins, ssl=server_ssl, insecure=insecure)
+                    )
+                for url in peers:
+                    await node.dial(url)
+                yield node
 
     async def dial(self, url: str, gates: Gates | None = None) -> Link:
         """Keep a link to the peer at `url` for as long as the node is open."""

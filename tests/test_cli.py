@@ -340,6 +340,7 @@ ERRORS = [
     (["log", "none.db"], 5, "there is no file"),
     (["log", "README.md"], 5, "cannot be opened as a store"),
     (["show", "alice.db", "list/hmoe"], 3, "is it list/home?"),
+    (["log", "alice.db", "--replica", "zoe"], 3, "has not heard of a replica 'zoe'"),
     (["show", "alice.db", "zoe:1"], 3, "has not heard of a replica 'zoe'"),
     (["show", "alice.db", "milk"], 3, "no event of milk is in this file"),
     (["show", "alice.db", "alice:x"], 3, "no event of alice:x is in this file"),

@@ -195,6 +195,42 @@ async def test_a_fork_goes_its_own_way_and_comes_back(tmp_path):
 
 
 @in_loop
+async def test_a_join_leaves_what_comes_from_too_far_in_the_future(tmp_path):
+    """It is counted, and comes in when its time has come; what was stamped before it comes in at once."""
+    now = [1_767_225_600_000]
+    later = [now[0]]
+    async with (
+        opened(tmp_path / "alice.db", clock=lambda: now[0]) as alice,
+        opened(tmp_path / "bob.db", name="bob", clock=lambda: later[0]) as bob,
+    ):
+        await bob.execute(HOME, AddItem("milk"))
+        later[0] += 3 * 24 * 3_600_000
+        await bob.execute(HOME, AddItem("eggs"))
+        joined = await alice.join(bob)
+        assert (joined.events, joined.waiting) == (2, 1)
+        assert "left there: 1 event, stamped more than a day in the future" in str(joined)
+        now[0] = later[0]
+        assert (await alice.join(bob)).events == 1
+        assert await alice.digest(HOME) == await bob.digest(HOME)
+
+
+@in_loop
+async def test_a_join_names_ids_that_were_written_to_in_two_places(tmp_path):
+    """A file that was copied while it ran, and went on under its id: a second history, told of and folded alike."""
+    source, other, witness = direct("alice", 1), direct("alice", 1), MemoryBackend()
+    write(source, ["milk"], 1000)
+    write(other, ["bread"], 1000)
+    async with opened(":memory:", name="carol") as carol, opened(":memory:", name="dave", backend=witness) as dave:
+        await carol.ingest(list(source.all_slices()))
+        await dave.ingest(list(other.all_slices()))
+        joined = await carol.join(dave)
+        assert [int(one) for one in joined.forked] == [source.core.me]
+        assert "was written to in two places: one history is folded" in str(joined)
+        await dave.join(carol)
+        assert await carol.digest(HOME) == await dave.digest(HOME)
+
+
+@in_loop
 async def test_a_fork_keeps_its_id_and_owns_nothing(tmp_path):
     """It goes on under the id it was given; members are known; commands are not carried out twice."""
     async with opened(tmp_path / "alice.db") as alice, opened(tmp_path / "bob.db", name="bob") as bob:

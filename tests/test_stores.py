@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from replica import Replica, WrongStore
+from replica import Refused, Replica, WrongStore
 from replica.direct import DirectReplica
 from replica.errors import InvalidBatch
 from replica.memory import MemoryLog
@@ -148,6 +148,21 @@ def test_three_stores_of_which_two_pairs_are_one_do_not_talk_until_one_contains_
     assert network.faults() == []
     assert a.core.memory.stores == b.core.memory.stores == {"shop", "garden", "pond"}
     network.agree("ab")
+
+
+def test_nothing_that_was_said_of_stores_is_dropped():
+    """More than may be joined here is refused here, in words; what others have said is held, all of it."""
+    shop = direct("shop", "a")
+    with pytest.raises(Refused, match="at most 64 stores become one"):
+        shop.core.become_one([f"store {number}" for number in range(64)], 1000)
+    shop.core.become_one([f"store {number}" for number in range(63)], 1000)
+    shop.flush()
+    other = direct("shop", "b")
+    other.core.become_one(["another"], 1000)
+    other.flush()
+    shop.ingest(list(other.all_slices()))
+    shop.flush()
+    assert len(shop.core.memory.stores) == 65
 
 
 @in_loop

@@ -19,7 +19,7 @@ class Found(AssertionError):
         self.oracle = oracle
 
 
-class Promise(NamedTuple):
+class Acknowledged(NamedTuple):
     """A commit that was acknowledged: its log, its last event, and the head there."""
 
     replica: int
@@ -27,7 +27,7 @@ class Promise(NamedTuple):
     prefix: bytes
 
 
-def check(replicas: list[DirectReplica], acknowledged: list[Promise]) -> None:
+def check(replicas: list[DirectReplica], acknowledged: list[Acknowledged]) -> None:
     """Raise Found for the first oracle that does not hold."""
     first = replicas[0]
     for other in replicas[1:]:

@@ -26,7 +26,7 @@ from replica.errors import Refused
 from replica.log import Identity
 from sync.direct import DirectNode
 from sync.testing.disk import Crashed, Disk
-from sync.testing.oracle import Found, Promise, check
+from sync.testing.oracle import Acknowledged, Found, check
 from sync.testing.workload import AGGREGATES, PROJECTIONS, STREAMS, facts
 
 START = 1_767_225_600_000
@@ -88,8 +88,8 @@ class Simulation:
         self._up: dict[str, set[str]] = {}
         """Links by their two ends (`a-b`), and from which ends frames arrive."""
         self._held: dict[str, int] = {}
-        self._acknowledged: list[Promise] = []
-        self._given_up: set[Promise] = set()
+        self._acknowledged: list[Acknowledged] = []
+        self._given_up: set[Acknowledged] = set()
         """What a backup has undone at the replica that had acknowledged it, or heard of it."""
         self._recorded = 0
         for _ in range(replicas):
@@ -229,7 +229,7 @@ class Simulation:
             dot = committed.dots[-1]
             row = replica.core.memory.lineages[int(dot.replica)].tip
             assert row.head.seq == dot.seq
-            self._acknowledged.append(Promise(int(dot.replica), dot.seq, row.head.hash[:PREFIX]))
+            self._acknowledged.append(Acknowledged(int(dot.replica), dot.seq, row.head.hash[:PREFIX]))
             self._note("write", one.name, dot, row.head.hash.hex())
 
         try:
