@@ -20,8 +20,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parent.parent
 SEEDS = 300
 """Schedules after which a bug counts as not found."""
-PATIENCE = 120
-"""Seconds after which a schedule counts as one that does not end, which is a finding too."""
+PATIENCE = 600
+"""Seconds after which nothing more is played: a schedule that does not end is given up much earlier."""
 
 
 class Mutant(NamedTuple):
