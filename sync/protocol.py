@@ -133,7 +133,7 @@ class Session:
 
     def __init__(self, hello: Hello, heads: Heads) -> None:
         self.hello = hello
-        self.mine = heads
+        self.mine, self._digest = heads, digest_of(heads)
         self.horizon = hello.horizon
         self.peer: Hello | None = None
         self.theirs: Heads | None = None
@@ -198,7 +198,7 @@ class Session:
             for piece in arrived:
                 note(self.theirs, piece)
             self._behind = self._behind or bool(result.forked)
-            self._say(Ack(number, digest_of(self.mine), self.horizon))
+            self._say(Ack(number, self._digest, self.horizon))
             self._pump()
         return self._effects()
 
@@ -216,7 +216,7 @@ class Session:
 
     def published(self, slices: Iterable[Slice], heads: Heads, newest: int) -> list[Effect]:
         """Commits have become durable here, stamped up to `newest` (wall ms); `heads` are all heads now."""
-        self.mine = heads
+        self.mine, self._digest = heads, digest_of(heads)
         if self.closed or self.theirs is None:
             return []
         arriving = {(s.replica, s.last, s.head) for s in self._arriving}
@@ -263,7 +263,7 @@ class Session:
         if self.hello.joined:
             self._say(self.hello)
         self._say_known()
-        self._say(Digest(digest_of(self.mine), self.horizon, self._known.digest))
+        self._say(Digest(self._digest, self.horizon, self._known.digest))
         self._pump()
         return self._effects()
 
@@ -395,7 +395,7 @@ class Session:
         if horizon > self.their_horizon:
             self.their_horizon = horizon
             self._behind = self._behind or self.beyond > 0
-        self.in_sync = digest == digest_of(self.mine)
+        self.in_sync = digest == self._digest
         self._pump()
 
     # --- saying ---

@@ -8,6 +8,7 @@ python -m sync.testing --seeds 1234            one schedule; its trace is the sa
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 import sys
 import time
@@ -22,6 +23,8 @@ from sync.testing.simulator import STEPS, simulate
 
 PORTION = 50
 """Schedules that a process plays before it reports."""
+SELDOM = (20_000, 50, 50)
+"""How often the collector looks for cycles: a schedule makes many objects, and few cycles."""
 PATIENCE = 20
 """Seconds after which a schedule counts as one that does not end; it takes less than a tenth of one."""
 
@@ -48,6 +51,7 @@ class Report(msgspec.Struct):
 def play(seeds: range, steps: int) -> Report:
     """Play the schedules of some seeds, to the end of each."""
     report = Report()
+    gc.set_threshold(*SELDOM)
     signal.signal(signal.SIGALRM, _give_up)
     for seed in seeds:
         report.schedules += 1

@@ -6,6 +6,7 @@ each has its turn, alone, and its own bound:
 | what goes wrong                      | is mended                           | by                               |
 |--------------------------------------|-------------------------------------|----------------------------------|
 | nothing; somebody writes             | without a tick                      | pushes, forwarded by relays      |
+| many write at once, over a window    | without a tick                      | fetching, when there is room     |
 | a push is lost, another one arrives  | without a tick                      | the gap, which is answered       |
 | the last push is lost                | at the next tick                    | digests of heads                 |
 | both sides lose their last push      | in PATIENCE + 2 ticks               | the age of what is under way     |
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sync.protocol import PATIENCE
+from sync.protocol import PATIENCE, WINDOW
 from sync.testing.ledger import Found
 from sync.testing.workload import Counted
 from sync.testing.world import TICK, Node, World
@@ -65,6 +66,13 @@ def _lose(world: World, link: str, one: Node) -> None:
 def _push(world: World, link: str, one: Node, other: Node) -> None:
     """Somebody writes, and all hear of it at once."""
     _write(world, one)
+    world.drain()
+
+
+def _burst(world: World, link: str, one: Node, other: Node) -> None:
+    """Somebody writes more often than fits into a window, and all hear of it at once."""
+    for _ in range(WINDOW + 4):
+        _write(world, one)
     world.drain()
 
 
@@ -122,4 +130,4 @@ def _known(world: World, link: str, one: Node, other: Node) -> None:
         raise Found("promptness", f"what is known of members differs: {sorted(known)}")
 
 
-STORIES: list[Callable[[World, str, Node, Node], None]] = [_push, _gap, _last, _answer, _both, _known]
+STORIES: list[Callable[[World, str, Node, Node], None]] = [_push, _burst, _gap, _last, _answer, _both, _known]

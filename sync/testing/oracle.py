@@ -9,8 +9,8 @@ from replica.direct import DirectReplica
 from replica.snapshot import span
 from sync.testing.client import read_facts
 from sync.testing.ledger import Found, Ledger
-from sync.testing.workload import BOARDS, STREAMS, Items, by_definition, reading
-from sync.testing.world import World
+from sync.testing.workload import BOARDS, STREAMS, Items, Lines, by_definition, reading
+from sync.testing.world import Node, World
 
 
 def check(world: World) -> None:
@@ -38,9 +38,13 @@ def check(world: World) -> None:
         if reading(first.present(stream)) != wanted:
             raise Found("meaning", f"{stream} of {_name(first)} is not what its facts say")
         world.note(stream, digest)
+    lines = sorted(
+        (fact.dot.replica, fact.dot.seq, fact.event.line) for fact in _facts(first, "diary/1", world.ledger)
+    )
     for replica in replicas:
-        _afresh(replica, world)
-        _tables(replica)
+        _tables(replica, lines)
+    for one in world.random.sample(list(world.nodes.values()), 2):
+        _afresh(one)
     _owed(world)
 
 
@@ -74,9 +78,9 @@ def _whole(replica: DirectReplica, ledger: Ledger) -> None:
         raise Found("causality", f"{_name(replica)} says that it has {core.memory.version}, and has {seen}")
 
 
-def _afresh(replica: DirectReplica, world: World) -> None:
+def _afresh(one: Node) -> None:
     """Opened again, from its snapshots or without them, a replica reads the same."""
-    one = next(one for one in world.nodes.values() if one.replica is replica)
+    replica = one.replica
     again = DirectReplica(
         replica.log, replica.core.store, _name(replica), one.release.aggregates, random=replica.core.random,
         identity=replica.core.identity,
@@ -89,14 +93,17 @@ def _afresh(replica: DirectReplica, world: World) -> None:
             )
 
 
-def _tables(replica: DirectReplica) -> None:
-    """The tables of projections follow from the presents."""
+def _tables(replica: DirectReplica, lines: list[tuple[int, int, str]]) -> None:
+    """The tables of projections follow from the presents, and from the facts."""
     replica.build()
     wanted = [
         (stream, n, item) for stream in BOARDS for n, item in enumerate(sorted(replica.present(stream).items))
     ]
     if replica.log.rows(Items.table) != wanted:
         raise Found("projections", f"the rows of {_name(replica)} do not follow from its presents")
+    rows = [("diary/1", f"{replica:016x}", seq, 0, line) for replica, seq, line in lines]
+    if replica.log.rows(Lines.table) != rows:
+        raise Found("projections", f"the rows of {_name(replica)} are not those of its facts")
 
 
 def _owed(world: World) -> None:

@@ -26,13 +26,16 @@ DAY = 86_400_000
 MOST = 6
 """Replicas, at most."""
 
+EXTREMES = (0, 0.3, 1, 1, 3, 8)
+"""How much more often than usual a kind of fault may happen in a schedule."""
+
 Fault = Callable[[World], bool]
 """Lets something go wrong. Was there anything to go wrong with?"""
 
 
 def climate(random: Random) -> tuple[list[Fault], list[float]]:
     """What may go wrong in a schedule, and how often beside each other."""
-    weights = {fault: weight * random.choice((0, 0.5, 1, 1, 3)) for fault, weight in FAULTS.items()}
+    weights = {fault: weight * random.choice(EXTREMES) for fault, weight in FAULTS.items()}
     return list(weights), list(weights.values())
 
 

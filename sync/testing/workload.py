@@ -24,7 +24,7 @@ from replica.due import Due
 from replica.errors import Refused
 from replica.event import Command, Event
 from replica.ordered import Moment, Ordered
-from replica.projection import StreamRows
+from replica.projection import EventRows, Projection, StreamRows
 
 
 class Added(Event, frozen=True):
@@ -175,11 +175,22 @@ class ItemsBefore(Items):
     of = BoardBefore
 
 
+class Lines(EventRows):
+    """What is written in diaries, as a table: a row an event."""
+
+    table = "lines"
+    columns = {"line": str}
+    events = (Written,)
+
+    def rows(self, entry: Any) -> list[tuple[str]]:
+        return [(entry.event.line,)]
+
+
 class Release(NamedTuple):
     """Code that a replica runs."""
 
     aggregates: tuple[type[Decider], ...]
-    projections: tuple[type[StreamRows], ...]
+    projections: tuple[type[Projection], ...]
 
     @property
     def knows(self) -> dict[str, tuple[type[Event], ...]]:
@@ -188,7 +199,7 @@ class Release(NamedTuple):
 
 
 BEFORE = Release((BoardBefore, Desk), (ItemsBefore,))
-NOW = Release((Board, Diary, Desk), (Items,))
+NOW = Release((Board, Diary, Desk), (Items, Lines))
 STREAMS = ("board/1", "board/2", "diary/1", "desk/1")
 BOARDS = STREAMS[:2]
 KEYS = ("x", "y", "z")
