@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from demo.worker import Answer, Clock, Worker, serve_requests
-from replica import AnabranchError, InvalidEvent, Refused
+from replica import AnabranchError, NotObserved, Refused
 from replica.app import kinds_of, load
 from replica.decider import Decider
 from replica.scenario import STORE, chance_of, typed
 from sync import Node
-from sync.testing import View, Ways, Wrote, reading
+from sync.testing import View, Ways, Wrote, reading, refusal
 
 
 class Member(Worker):
@@ -47,8 +47,8 @@ class Member(Worker):
                 committed = await replica.execute(stream, typed(command, self._kinds))
             else:
                 committed = await replica.append(stream, *[typed(one, self._kinds) for one in events])
-        except (Refused, InvalidEvent) as refused:
-            return _plain(Wrote(refused=str(refused)))
+        except Exception as error:
+            return _plain(refusal(error))
         return _plain(Wrote([str(dot) for dot in committed.dots]))
 
     async def hear(self, path: str, now: int) -> Answer:
@@ -58,11 +58,15 @@ class Member(Worker):
         return {}
 
     async def fork(self, path: str, name: str, at: str) -> Answer:
-        """Begin a second past in a file of its own."""
-        await self._node.replica.fork(path, at, name=name)
-        return {}
+        """Begin a second past in a file of its own; or say why there is no such cut."""
+        try:
+            await self._node.replica.fork(path, at, name=name)
+        except (NotObserved, ValueError) as error:
+            return {"refused": str(error)}
+        return {"refused": None}
 
     async def retire(self, member: str, now: int) -> Answer:
+        """Record that a member takes part no more; or say why that is refused."""
         self._clock.now = now
         try:
             await self._node.replica.retire(member)

@@ -89,8 +89,10 @@ class Processes:
     async def hear(self, name: str, other: str, now: int) -> None:
         await self._processes[name].ask("hear", path=self._path(other), now=now)
 
-    async def fork(self, name: str, new: str, at: str) -> None:
-        await self._processes[name].ask("fork", path=self._path(new), name=new, at=at)
+    async def fork(self, name: str, new: str, at: str) -> str | None:
+        answer = await self._processes[name].ask("fork", path=self._path(new), name=new, at=at)
+        refused: str | None = answer["refused"]
+        return refused
 
     async def retire(self, name: str, member: str, now: int) -> str | None:
         answer = await self._processes[name].ask("retire", member=member, now=now)
@@ -115,7 +117,7 @@ class Processes:
 async def with_processes(scenario: Scenario, app: Sequence[str], teller: Teller) -> Report:
     """Play a scenario with real processes. ScenarioError, before any begins, where it makes no sense."""
     kinds = app_of(scenario, load(app)[0])
-    director = Director(scenario, kinds, Told(teller))
+    director = Director(scenario, kinds, Telling(teller))
     with tempfile.TemporaryDirectory(prefix="anabranch-") as folder:
         stage = Processes(Path(folder), app or scenario.app)
         try:
@@ -126,10 +128,10 @@ async def with_processes(scenario: Scenario, app: Sequence[str], teller: Teller)
 
 def in_process(scenario: Scenario, app: Sequence[str], teller: Teller) -> Report:
     """The same in this process, where nothing takes time."""
-    return play(scenario, *load(app)[0], tell=Told(teller))
+    return play(scenario, *load(app)[0], tell=Telling(teller))
 
 
-class Told:
+class Telling:
     """Tells each step as it is played: what was to be said, the step, and what came of it."""
 
     def __init__(self, teller: Teller) -> None:

@@ -39,6 +39,7 @@ from replica.step import (
     ExpectRefused,
     Fork,
     Restart,
+    Retire,
     Said,
     Write,
     sides_of,
@@ -135,9 +136,10 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
                 raise ScenarioError(f"{shown(name)} cannot name a replica: use up to 32 letters and digits")
         if not self.replicas or len(set(self.replicas)) < len(self.replicas):
             raise ScenarioError("`replicas` needs at least one name, and each once")
-        for pair in self.links or ():
-            if pair[0] == pair[1] or not set(pair) <= set(self.replicas):
-                raise ScenarioError(f"`links` has {shown(list(pair))}, and a link needs two of `replicas`")
+        pairs = [frozenset(pair) for pair in self.links or ()]
+        for pair in pairs:
+            if len(pair) < 2 or not pair <= set(self.replicas) or pairs.count(pair) > 1:
+                raise ScenarioError(f"`links` has {shown(sorted(pair))}: a link needs two of `replicas`, and once")
         there = dict.fromkeys(self.replicas, True)
         before: AnyStep | None = None
         for number, step in enumerate(self.steps, 1):
@@ -197,7 +199,7 @@ def _in_words(found: Any, error: str) -> str:
 
 
 def _senseless(step: AnyStep, there: dict[str, bool], before: AnyStep | None) -> str:
-    """Why a step makes no sense where it stands; `there` says which replicas there are, and whether they are up."""
+    """Why a step makes no sense where it stands; `there`, who is there and up, is as it is after the step then."""
     for name in (*step.names, *(name for side in sides_of(step) for name in side)):
         if name not in there:
             return f"there is no replica {shown(name)} here (there are: {', '.join(there)})"
@@ -214,7 +216,11 @@ def _senseless(step: AnyStep, there: dict[str, bool], before: AnyStep | None) ->
             if there.get(replica) is not False:
                 return f"{replica} is not down"
             there[replica] = True
+        case Retire(_, member) if member not in there:
+            return f"there is no replica {shown(member)} here (there are: {', '.join(there)})"
         case Add(name) | Fork(_, name):
+            if len(set(step.links or ())) < len(step.links or ()):
+                return "`links` names somebody twice"
             if name in there or not _NAME.fullmatch(name):
                 return f"{shown(name)} is taken, or no name: use up to 32 letters and digits"
             there[name] = True

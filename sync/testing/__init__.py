@@ -5,7 +5,7 @@ from sync.testing.alone import play
 from sync.testing.director import Director, Happened, Report, app_of
 from sync.testing.ledger import Found
 from sync.testing.simulator import Outcome, simulate
-from sync.testing.stage import Stage, View, Ways, Wrote, reading
+from sync.testing.stage import Stage, View, Ways, Wrote, reading, refusal
 from sync.testing.weather import FAULTS
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "app_of",
     "play",
     "reading",
+    "refusal",
     "simulate",
 ]

@@ -19,7 +19,7 @@ from replica.arrange import Gap
 from replica.cut import cut_at
 from replica.decider import Decider
 from replica.direct import DirectReplica
-from replica.errors import AnabranchError, InvalidEvent, Refused
+from replica.errors import AnabranchError, NotObserved, Refused
 from replica.log import Identity
 from replica.memory import MemoryLog
 from replica.owed import status
@@ -28,7 +28,7 @@ from replica.step import Write
 from sync.direct import DirectNode
 from sync.gate import Gate, Gates
 from sync.testing.director import Director, Report, Told, app_of
-from sync.testing.stage import View, Ways, Wrote, reading
+from sync.testing.stage import View, Ways, Wrote, reading, refusal
 
 T = TypeVar("T")
 TICK = 2000
@@ -120,8 +120,8 @@ class Alone:
                 committed = replica.execute(stream, what[0], now)
             else:
                 committed = replica.append(stream, what, now)
-        except (Refused, InvalidEvent) as refused:
-            return Wrote(refused=str(refused))
+        except Exception as error:
+            return refusal(error)
         finally:
             replica.flush()
         return Wrote([str(dot) for dot in committed.dots])
@@ -134,15 +134,19 @@ class Alone:
             assert not isinstance(replica.ingest(pieces), Gap), "all that a replica holds is causally closed"
             replica.flush()
 
-    async def fork(self, name: str, new: str, at: str) -> None:
+    async def fork(self, name: str, new: str, at: str) -> str | None:
         source = self._nodes[name].replica
-        source.flush()
         reader = source.reader()
+        try:
+            cut = cut_at(source.core, reader, at)
+        except (NotObserved, ValueError) as error:
+            return str(error)
         identity = Identity(STORE, source.core.random.getrandbits(64), new, ())
         log = MemoryLog()
         fork = DirectReplica(log, STORE, new, (), random=Random(new), identity=identity)
-        ingest_rest(fork, in_order(reader, parts(reader, cut_at(source.core, reader, at))))
+        ingest_rest(fork, in_order(reader, parts(reader, cut)))
         self._disks[new] = _Disk(log, identity)
+        return None
 
     async def retire(self, name: str, member: str, now: int) -> str | None:
         replica = self._nodes[name].replica

@@ -119,7 +119,7 @@ class Director:
             )
         return stream
 
-    def clock(self, name: str) -> int:
+    def _clock(self, name: str) -> int:
         return max(0, self._now + self._offsets.get(name, 0))
 
     async def run(self, stage: Stage) -> Report:
@@ -146,13 +146,13 @@ class Director:
         match step:
             case Write(name):
                 self._now += self.scenario.clock.step
-                wall = self.clock(name) if step.wall is None else step.wall
+                wall = self._clock(name) if step.wall is None else step.wall
                 self._wrote = await stage.write(name, self._streams[number], step, wall)
                 return _came(self._wrote)
             case Hear(name, other):
-                await stage.hear(name, other, self.clock(name))
+                await stage.hear(name, other, self._clock(name))
             case Retire(name, member):
-                refused = await stage.retire(name, member, self.clock(name))
+                refused = await stage.retire(name, member, self._clock(name))
                 return "" if refused is None else f"refused: {refused}"
             case Add(name, links):
                 others = [*self._up] if links is None else links
@@ -160,7 +160,9 @@ class Director:
                 for other in others:
                     await self._link(stage, name, other)
             case Fork(name, new, at, links):
-                await stage.fork(name, new, at)
+                why = await stage.fork(name, new, at)
+                if why is not None:
+                    raise ScenarioError(f"step {number} ({step.do}): {why}")
                 await self._begin(stage, new)
                 for other in links:
                     await self._link(stage, new, other)
@@ -181,7 +183,7 @@ class Director:
     # --- replicas and links ---
 
     async def _begin(self, stage: Stage, *names: str) -> None:
-        await stage.begin({name: self.clock(name) for name in names})
+        await stage.begin({name: self._clock(name) for name in names})
         self._up |= dict.fromkeys(names)
 
     async def _link(self, stage: Stage, here: str, there: str) -> None:
@@ -208,7 +210,7 @@ class Director:
         return [*found.values()]
 
     async def _look(self, stage: Stage, deep: bool = False) -> dict[str, View]:
-        return await stage.look({name: self.clock(name) for name in self._up}, deep)
+        return await stage.look({name: self._clock(name) for name in self._up}, deep)
 
     async def _rest(self, stage: Stage, bad: bool = False) -> str:
         """Wait until all who are linked hold the same, and have done what is due; or say why that does not come."""
@@ -300,6 +302,8 @@ def _differs(views: dict[str, View], deep: bool) -> str | None:
 
 def _reads_differently(views: dict[str, View]) -> str | None:
     """The first stream of which some replicas have different presents."""
+    if not views:
+        return None
     (first, one), *others = views.items()
     for name, view in others:
         for stream in sorted(one.digests.keys() | view.digests.keys()):

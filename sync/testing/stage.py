@@ -14,9 +14,10 @@ import msgspec
 
 from merge.version import VersionVector
 from replica.decider import Decider
+from replica.errors import AnabranchError
 from replica.status import DueStatus
 from replica.step import Write
-from replica.words import order, shown
+from sync.formats import to_json
 from sync.gate import Gate, Gates
 
 
@@ -127,8 +128,8 @@ class Stage(Protocol):
     async def hear(self, name: str, other: str, now: int) -> None:
         """Take in all that another one holds."""
 
-    async def fork(self, name: str, new: str, at: str) -> None:
-        """Make the log of a second past, which `begin` then opens."""
+    async def fork(self, name: str, new: str, at: str) -> str | None:
+        """Make the log of a second past, which `begin` then opens; why not, if there is no such cut."""
 
     async def retire(self, name: str, member: str, now: int) -> str | None:
         """Record that a member takes part no more; why not, if that was refused."""
@@ -145,17 +146,9 @@ class Stage(Protocol):
 
 def reading(present: Decider) -> Any:
     """What a present reads as, as JSON has it: sets as sorted lists, keys as text, bytes in base64."""
-    return msgspec.json.decode(msgspec.json.encode(_plain(present.plain()), enc_hook=shown))
+    return msgspec.json.decode(to_json(present.plain()))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, msgspec.Struct):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, Mapping):
-        items = sorted(value.items(), key=lambda item: order(item[0]))
-        return {key if isinstance(key, str) else shown(key): _plain(item) for key, item in items}
-    if isinstance(value, set | frozenset):
-        return [_plain(item) for item in sorted(value, key=order)]
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+def refusal(error: Exception) -> Wrote:
+    """A write that came to nothing, and why; a decision that raises anything else has refused in its own way."""
+    return Wrote(refused=str(error) if isinstance(error, AnabranchError) else f"{type(error).__name__}: {error}")
