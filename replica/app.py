@@ -63,4 +63,4 @@ def kinds_of(aggregates: Iterable[type[Decider]], *commands: type[Command]) -> d
 
 
 def _is_command(thing: object) -> bool:
-    return inspect.isclass(thing) and issubclass(thing, Command)
+    return inspect.isclass(thing) and issubclass(thing, Command) and thing is not Command

@@ -14,6 +14,7 @@ import pytest
 
 from demo.playing import SCENARIOS, with_processes
 from demo.telling import Teller
+from replica import Command
 from replica.app import NoSuchApp
 from replica.scenario import Scenario, ScenarioError
 from replica.step import AnyStep
@@ -61,7 +62,7 @@ EVERYTHING = """\
  "title": "A bit of everything",
  "app": ["demo.party"],
  "replicas": ["alice", "bob", "carol"],
- "links": [["alice", "bob"], ["bob", "carol"]],
+ "links": [["alice", "bob"], ["carol", "bob"]],
  "clock": {"start": 5000000, "step": 10},
  "steps": [
   {"do": "write", "replica": "alice", "stream": "party/1", "command": {"NameParty": {"name": "Summer"}}},
@@ -253,6 +254,102 @@ def test_who_is_linked_and_does_not_come_to_hold_the_same_has_failed():
     assert [one.number for one in report.failed] == [3]
     assert report.failed[0].came == "a, b are linked, and do not come to hold the same: a is at a:2, b at nothing"
     assert report.converged
+
+
+class Divide(Command):
+    """Nothing can."""
+
+
+PARTY = "party/1"
+APART = {"do": "cut", "between": [["a"], ["b"]]}
+
+
+def say(replica, what, **more):
+    return {"do": "write", "replica": replica, "stream": PARTY, "command": what, **more}
+
+
+def in_party(*steps):
+    return play(changed(app=["demo.party:Party"], steps=steps))
+
+
+@pytest.mark.parametrize(
+    ("clock", "first", "wins"),
+    [
+        ([], {}, "second"),
+        ([{"do": "clock", "replica": "a", "by": 1001}], {}, "first"),
+        ([{"do": "clock", "replica": "b", "by": -1001}], {}, "first"),
+        ([], {"wall": 1_767_225_600_000 + 2001}, "first"),
+        ([{"do": "wait", "ms": 5000}], {"wall": 1_767_225_600_000 + 2001}, "second"),
+    ],
+)
+def test_clocks_decide_between_writes_that_had_not_seen_each_other(clock, first, wins):
+    """The scenario's own, one that was set, and one that a write names."""
+    report = in_party(
+        APART,
+        *clock,
+        say("a", {"NameParty": {"name": "first"}}, **first),
+        say("b", {"NameParty": {"name": "second"}}),
+        {"do": "heal"},
+        {"do": "expect", "stream": PARTY, "at": "/name", "equals": wins},
+    )
+    assert report.held, report.failed
+
+
+def test_a_link_that_is_cut_one_way_carries_the_other_way():
+    """Whoever dials it."""
+    for mute, heard in ("ab", "ba"):
+        report = in_party(
+            say("a", {"AddMoney": {"amount": 1}}),
+            {"do": "cut", "between": [[mute], [heard]], "one_way": True},
+            say(mute, {"AddMoney": {"amount": 10}}),
+            say(heard, {"AddMoney": {"amount": 100}}),
+            {"do": "expect", "replica": heard, "stream": PARTY, "at": "/purse", "equals": 101},
+            {"do": "expect", "replica": mute, "stream": PARTY, "at": "/purse", "equals": 111},
+            {"do": "heal"},
+            {"do": "expect", "stream": PARTY, "at": "/purse", "equals": 111},
+        )
+        assert report.held, report.failed
+
+
+@pytest.mark.parametrize(
+    ("expected", "came"),
+    [
+        ({"do": "expect", "stream": PARTY, "at": "/items", "equals": ["tea"]}, "a reads []; b reads []"),
+        ({"do": "expect", "stream": "party/2", "equals": {}}, "a reads None; b reads None"),
+        ({"do": "expect converged"}, "a is at a:2, b at b:2"),
+        ({"do": "expect different", "replicas": ["a"]}, "all read the same"),
+        ({"do": "expect owed", "replica": "a", "commands": ["Pay"]}, "due: nothing"),
+        ({"do": "expect refused"}, "it was recorded"),
+    ],
+)
+def test_every_expectation_can_fail_and_says_what_was_found(expected, came):
+    """Two that were cut off, and have written."""
+    two = [say(name, {"AddMoney": {"amount": 1}}) for name in "ab"]
+    report = in_party(APART, *two, expected)
+    assert [(one.number, one.came) for one in report.failed] == [(4, came)]
+
+
+def test_a_refusal_is_expected_for_its_reason():
+    """Another reason is another refusal; a decision that raises has refused in its own words."""
+    remove = say("a", {"RemoveItem": {"item": "tea"}})
+    report = in_party(
+        remove,
+        {"do": "expect refused", "because": "no tea"},
+        remove,
+        {"do": "expect refused", "because": "no milk"},
+    )
+    assert [(one.number, one.came) for one in report.failed] == [(4, "refused: there is no tea on the list")]
+
+    class Broken(kit.NoJoin):
+        stream, events = "nojoin", kit.NoJoin.events
+
+        def decide(self, command, given):
+            return 1 // 0
+
+    steps = [{"do": "write", "replica": "a", "command": {"Divide": {}}}, {"do": "expect refused"}]
+    assert [one.came for one in play(changed(steps=steps), Broken).steps] == [
+        "refused: ZeroDivisionError: integer division or modulo by zero", ""
+    ]  # fmt: skip
 
 
 def test_what_is_on_a_slow_link_arrives_when_its_time_has_come():

@@ -27,7 +27,7 @@ from replica.scenario import STORE, Scenario, chance_of, typed
 from replica.step import Write
 from sync.direct import DirectNode
 from sync.gate import Gate, Gates
-from sync.testing.director import Director, Report, Told, app_of
+from sync.testing.director import Director, Report, Told, app_of, silent
 from sync.testing.stage import View, Ways, Wrote, reading, refusal
 
 T = TypeVar("T")
@@ -104,9 +104,6 @@ class Alone:
         del self._nodes[name]
         for link in self._links:
             if name in (link.here, link.there):
-                link.wire.clear()
-                link.gates.outgoing.forget()
-                link.gates.incoming.forget()
                 other = self._nodes.get(link.other(name))
                 if other is not None:
                     other.disconnect(link.name)
@@ -160,6 +157,7 @@ class Alone:
 
     async def look(self, clocks: Mapping[str, int], deep: bool) -> dict[str, View]:
         self._clocks |= clocks
+        self._frames()
         return {name: self._view(name, deep) for name in clocks}
 
     def _view(self, name: str, deep: bool) -> View:
@@ -203,6 +201,8 @@ class Alone:
         ends = [self._nodes.get(name) for name in (link.here, link.there)]
         if link.gates.open and all(ends):
             link.wire.clear()
+            link.gates.outgoing.forget()
+            link.gates.incoming.forget()
             for name in (link.here, link.there):
                 self._nodes[name].connect(link.name, self._clocks[name])
 
@@ -270,7 +270,7 @@ class Alone:
         return arrived
 
 
-def play(scenario: Scenario | str | Path, *aggregates: type[Decider], tell: Told | None = None) -> Report:
+def play(scenario: Scenario | str | Path, *aggregates: type[Decider], tell: Told = silent) -> Report:
     """Play a scenario, its text or its file, in this process; the aggregates are those that it names unless given.
 
     ScenarioError where it makes no sense; what was expected and is not so is in the report.
@@ -278,8 +278,7 @@ def play(scenario: Scenario | str | Path, *aggregates: type[Decider], tell: Told
     if not isinstance(scenario, Scenario):
         scenario = Scenario.read(scenario) if isinstance(scenario, Path) else Scenario.from_json(scenario)
     kinds = app_of(scenario, aggregates)
-    director = Director(scenario, kinds) if tell is None else Director(scenario, kinds, tell)
-    return _at_once(director.run(Alone(kinds)))
+    return _at_once(Director(scenario, kinds, tell).run(Alone(kinds)))
 
 
 def _at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -87,12 +87,14 @@ class Report(msgspec.Struct, frozen=True):
 Told = Callable[[AnyStep, Happened], None]
 
 
+def silent(step: AnyStep, happened: Happened) -> None:
+    """Nobody is told of a step."""
+
+
 class Director:
     """Leads one scenario over one stage. ScenarioError where it makes no sense for this app."""
 
-    def __init__(
-        self, scenario: Scenario, aggregates: Sequence[type[Decider]], tell: Told = lambda step, happened: None
-    ) -> None:
+    def __init__(self, scenario: Scenario, aggregates: Sequence[type[Decider]], tell: Told = silent) -> None:
         scenario.check()
         scenario.kind_check(kinds_of(aggregates))
         self.scenario, self._aggregates, self._tell = scenario, aggregates, tell
