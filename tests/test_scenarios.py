@@ -295,6 +295,24 @@ def test_clocks_decide_between_writes_that_had_not_seen_each_other(clock, first,
     assert report.held, report.failed
 
 
+def test_hearing_takes_in_what_joining_would():
+    """Not what is stamped more than a day ahead, until that day has come."""
+    hear = {"do": "hear", "replica": "b", "other": "a"}
+    name = {"do": "expect", "replica": "b", "stream": PARTY, "at": "/name"}
+    report = in_party(
+        APART,
+        say("a", {"NameParty": {"name": "now"}}),
+        {"do": "clock", "replica": "a", "by": 2 * 86_400_000},
+        say("a", {"NameParty": {"name": "later"}}),
+        hear,
+        name | {"equals": "now"},
+        {"do": "wait", "ms": 86_400_000},
+        hear,
+        name | {"equals": "later"},
+    )
+    assert report.held, report.failed
+
+
 def test_a_link_that_is_cut_one_way_carries_the_other_way():
     """Whoever dials it."""
     for mute, heard in ("ab", "ba"):

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 from replica.adopt import in_order, ingest_rest, parts
 from replica.app import kinds_of
-from replica.arrange import Gap
 from replica.cut import cut_at
 from replica.decider import Decider
 from replica.direct import DirectReplica
 from replica.errors import AnabranchError, NotObserved, Refused
 from replica.log import Identity
+from replica.meeting import accepted_until, all_heads, compare
 from replica.memory import MemoryLog
+from replica.outgoing import collect
 from replica.owed import status
 from replica.scenario import STORE, Scenario, chance_of, typed
 from replica.step import Write
@@ -33,6 +34,8 @@ from sync.testing.stage import View, Ways, Wrote, reading, refusal
 T = TypeVar("T")
 TICK = 2000
 """ms between two times at which a conversation says where it stands."""
+BATCH = 1 << 30
+"""Bytes that are heard at once: more than a scenario writes."""
 FRAMES = 10_000
 """Frames after which conversations that do not come to rest never will."""
 
@@ -124,12 +127,12 @@ class Alone:
         return Wrote([str(dot) for dot in committed.dots])
 
     async def hear(self, name: str, other: str, now: int) -> None:
-        replica = self._nodes[name].replica
-        replica.flush()
-        pieces = list(self._nodes[other].replica.all_slices())
-        if pieces:
-            assert not isinstance(replica.ingest(pieces), Gap), "all that a replica holds is causally closed"
-            replica.flush()
+        here, there = self._nodes[name].replica, self._nodes[other].replica
+        mine, theirs = here.core.memory, there.core.memory
+        horizon = accepted_until(mine.stamp, now)
+        wants = compare(all_heads(theirs.lineages), all_heads(mine.lineages))
+        here.ingest(collect(there.reader(), wants, horizon, BATCH).slices, horizon)
+        here.flush()
 
     async def fork(self, name: str, new: str, at: str) -> str | None:
         source = self._nodes[name].replica
