@@ -52,14 +52,14 @@ def spec_of(kind: type[Decider]) -> str | None:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def kinds_of(aggregates: Iterable[type[Decider]], *commands: type[Command]) -> dict[str, type[Event | Command]]:
-    """The events of some aggregates and the commands in their modules, by name; and further commands."""
+def kinds_of(aggregates: Iterable[type[Decider]], *more: type[Event | Command]) -> dict[str, type[Event | Command]]:
+    """The events of some aggregates and the commands in their modules, by name; and those that are given."""
     kinds: dict[str, type[Event | Command]] = {}
     for aggregate in aggregates:
         module = sys.modules.get(aggregate.__module__)
         here = [] if module is None else [one for one in vars(module).values() if _is_command(one)]
         kinds |= {one.__name__: one for one in (*here, *aggregate.events)}
-    return kinds | {one.__name__: one for one in commands}
+    return kinds | {one.__name__: one for one in more}
 
 
 def _is_command(thing: object) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from merge import AWSet, StateNotGiven
+from replica import Command
 from replica.step import Crash
 from replica.testing import (
     BrokenLaw,
@@ -44,6 +45,22 @@ def test_aggregates_with_texts_are_played_by_their_commands():
     )  # fmt: skip
     assert_converges(ShoppingList, commands=commands, examples=60)
     assert_converges(Journal, commands=st.builds(TakeNote, words), examples=60)
+
+
+def test_commands_may_be_defined_anywhere():
+    """In a function too, as the aggregate may be: they are known by what the strategy draws."""
+
+    class Place(Command):
+        item: str
+
+    class Shelf(kit.GoodOrder):
+        stream, events = "shelf", kit.GoodOrder.events
+
+        def decide(self, command, given):
+            return kit.Put(command.item)
+
+    with pytest.warns(UserWarning, match="cannot be imported by another process"):
+        assert_converges(Shelf, commands=st.builds(Place, st.sampled_from(["a", "b"])), examples=20)
 
 
 BAD = [kit.Arrival, kit.NoJoin, kit.Clocked, kit.Unordered, kit.Insertion, kit.InPlace]

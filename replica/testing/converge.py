@@ -87,6 +87,12 @@ def assert_converges(
     """
     what: Any = commands if commands is not None else events if events is not None else events_of(kind)
     written = 0
+    drawn: dict[str, type[Event | Command]] = {}
+
+    def note(one: Event | Command) -> Event | Command:
+        drawn[type(one).__name__] = type(one)
+        return one
+
     with Elsewhere(kind) as elsewhere:
 
         @settings(
@@ -94,10 +100,10 @@ def assert_converges(
             phases=[Phase.generate, Phase.shrink],
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         )  # fmt: skip
-        @given(scenarios(what, replicas, steps))
+        @given(scenarios(what.map(note), replicas, steps))
         def every_way_leads_to_the_same(scenario: Scenario) -> None:
             nonlocal written
-            played = Played(kind, scenario)
+            played = Played(kind, scenario, *drawn.values())
             written += len(_told(played))
             check(played, scenario, elsewhere, save)
 

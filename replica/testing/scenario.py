@@ -37,11 +37,11 @@ class Played:
     ScenarioError where other things happen in it than writes to one stream and hearing.
     """
 
-    def __init__(self, kind: type[Decider], scenario: Scenario, *commands: type[Command]) -> None:
+    def __init__(self, kind: type[Decider], scenario: Scenario, *more: type[Event | Command]) -> None:
         self.kind, self.stream = kind, _stream(kind, scenario)
         self.refused = 0
         """Writes that were refused, and left no trace."""
-        kinds, now = kinds_of((kind,), *commands), scenario.clock.start
+        kinds, now = kinds_of((kind,), *more), scenario.clock.start
         scenario.kind_check(kinds)
         there = {name: newcomer(kind, name) for name in scenario.replicas}
         for step in scenario.steps:
