@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,11 @@ class Process:
         seed: int | None = None,
         module: str = "demo.worker",
         hear: Callable[[str, dict[str, Any]], None] = lambda name, told: None,
+        options: Sequence[str] = (),
     ) -> None:
         self.name, self.path, self.seed, self.module, self.hear = name, path, seed, module, hear
+        self.options = options
+        """What else its command line says when it is started the next time."""
         self.port = 0
         self.started = False
         self._numbers = itertools.count(1)
@@ -45,9 +48,13 @@ class Process:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        return self.started and self._process.returncode is None
+
     async def start(self) -> None:
         """Start it, and wait until it listens; on the port that it had before, if it had one."""
-        options = [] if self.seed is None else ["--seed", str(self.seed)]
+        options = [*self.options] if self.seed is None else [*self.options, "--seed", str(self.seed)]
         ready = self._expect(0)
         self.started = True
         self._process = await asyncio.create_subprocess_exec(
