@@ -197,7 +197,7 @@ def test_without_hypothesis_the_simulator_runs_and_the_machine_says_what_it_need
     """As `pip install anabranch` leaves it: only who asks for the machine is told."""
     program = (
         "import sys; sys.modules['hypothesis'] = None\n"
-        "from sync.testing import Network, simulate\n"
+        "from sync.testing import ChannelConformance, Network, simulate\n"
         "import sync.testing.__main__\n"
         "from sync.testing import ReplicaMachine"
     )
