@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
+import sync.testing.channels as suite
+import tests.channels as wrong
+from sync.channel import ChannelClosed
 from sync.gate import Gates, gated
 from sync.memory import pair
 from sync.testing import ChannelConformance
@@ -99,3 +105,62 @@ def on_the_page(name):
 
 class TestStreamsOfThePage(on_the_page("TestStreams")):
     """The channel that docs/channels.md makes, which nobody here has written a line for."""
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """In memory nothing is late: a suite need not wait long for it. What a mistake leaves is put away."""
+    wrong.LeavesAThread.enough.clear()
+    monkeypatch.setattr(suite, "WAKING", 0.3)
+    monkeypatch.setattr(suite, "STILL", 0.01)
+    monkeypatch.setattr(suite, "MOST", 64)
+    before = set(threading.enumerate())
+    yield
+    wrong.LeavesAThread.enough.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    while wrong.LeavesAFile.left:
+        os.close(wrong.LeavesAFile.left.pop())
+
+
+@pytest.mark.parametrize(
+    ("kind", "test"),
+    [
+        (wrong.Loses, "frames_arrive_as_they_were_sent"),
+        (wrong.Doubles, "frames_arrive_as_they_were_sent"),
+        (wrong.Changes, "frames_arrive_as_they_were_sent"),
+        (wrong.TakesNothingForTheEnd, "frames_arrive_as_they_were_sent"),
+        (wrong.CutsIntoLines, "frames_arrive_as_they_were_sent"),
+        (wrong.Swaps, "both_ends_send_at_once"),
+        (wrong.MixesSenders, "several_senders_do_not_mix_their_frames"),
+        (wrong.Shared, "two_channels_know_nothing_of_each_other"),
+        (wrong.HasNoBound, "sending_waits_while_nobody_reads"),
+        (wrong.SwallowsTheLast, "what_was_sent_before_the_end_arrives"),
+        (wrong.CallsTheEndAFault, "what_was_sent_before_the_end_arrives"),
+        (wrong.SendsAfterTheEnd, "after_the_end_nothing_is_sent_or_received"),
+        (wrong.ClosesOneWay, "the_end_wakes_who_waits_for_a_frame"),
+        (wrong.ClosesOneWay, "the_end_wakes_who_waits_to_send"),
+        (wrong.ClosesOnce, "closing_again_does_nothing"),
+        (wrong.BlamesItself, "a_frame_over_the_limit_is_refused_in_words_or_carried_whole"),
+        (wrong.LeavesATask, "nothing_goes_on_when_it_is_left_in_the_middle"),
+        (wrong.LeavesAFile, "nothing_goes_on_when_it_is_left_in_the_middle"),
+        (wrong.LeavesAThread, "nothing_goes_on_when_it_is_left_in_the_middle"),
+        (wrong.Changes, "replicas_meet_part_in_the_middle_and_meet_again"),
+    ],
+    ids=lambda one: getattr(one, "__name__", one),
+)
+@pytest.mark.usefixtures("impatient")
+def test_a_channel_with_a_mistake_is_found(kind, test):
+    """By the test that is about it; none of them passes whatever it is given."""
+    tested = ChannelConformance()
+    tested.open = kind.open
+    with pytest.raises((AssertionError, ChannelClosed, OSError)):
+        getattr(tested, f"test_{test}")()
+
+
+def test_a_channel_without_a_mistake_passes_the_same():
+    """What the broken ones are made of is not broken."""
+    tested = ChannelConformance()
+    tested.open = wrong.Broken.open
+    tested.test_frames_arrive_as_they_were_sent()
+    tested.test_the_end_wakes_who_waits_to_send()

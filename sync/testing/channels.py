@@ -68,7 +68,10 @@ def alone(test: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any], N
     async def within(self: Any) -> None:
         async with asyncio.timeout(LONGEST):
             await test(self)
-            await until(lambda: len(asyncio.all_tasks()) == 1, f"tasks are left: {asyncio.all_tasks()}")
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if left:
+                _, left = await asyncio.wait(left, timeout=WAKING)
+            assert not left, f"tasks are left: {left}"
 
     @functools.wraps(test)
     def run(self: Any) -> None:
