@@ -33,16 +33,17 @@ async def in_memory():
 
 @asynccontextmanager
 async def over_websockets():
-    """A real socket, bound as `sync.websocket` binds it."""
+    """A real socket, with the bounds of `sync.websocket`; but for the time that a peer has to say farewell."""
+    bounds = {**BOUNDS, "close_timeout": 0.3}
     accepted = asyncio.get_running_loop().create_future()
 
     async def accept(connection):
         accepted.set_result(connection)
         await connection.wait_closed()
 
-    async with serve(accept, "127.0.0.1", 0, **BOUNDS) as server:
+    async with serve(accept, "127.0.0.1", 0, **bounds) as server:
         port = server.sockets[0].getsockname()[1]
-        async with connect(f"ws://127.0.0.1:{port}", proxy=None, **BOUNDS) as connection:
+        async with connect(f"ws://127.0.0.1:{port}", proxy=None, **bounds) as connection:
             yield WebsocketChannel(connection), WebsocketChannel(await accepted)
 
 

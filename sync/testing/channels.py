@@ -160,21 +160,17 @@ class ChannelConformance:
         frames = [random.randbytes(length) for length in lengths] + [bytes(range(256)), b"\r\n", b"\0", b"\xff" * 9]
         async with self.open() as (here, there):
             for one, other in ((here, there), (there, here)):
-                sending = asyncio.create_task(_send_all(one, frames))
-                for frame in frames:
-                    assert await other.receive() == frame
-                await sending
+                await asyncio.gather(_expect(other, frames), _send_all(one, frames))
 
     @alone
     async def test_both_ends_send_at_once(self) -> None:
         """Neither waits for the other to be silent."""
         frames = [f"{n}".encode() * n for n in range(200)]
         async with self.open() as (here, there):
-            for one in await asyncio.gather(
-                *(_receive(channel, len(frames)) for channel in (here, there)),
+            await asyncio.gather(
+                *(_expect(channel, frames) for channel in (here, there)),
                 *(_send_all(channel, frames) for channel in (here, there)),
-            ):
-                assert one in (frames, None)
+            )
 
     @alone
     async def test_several_senders_do_not_mix_their_frames(self) -> None:
@@ -186,9 +182,9 @@ class ChannelConformance:
                 for n in range(each):
                     await here.send(bytes([sender, n]) + bytes([sender]) * (20_000 * (sender % 3) + n))
 
-            senders = asyncio.gather(*(send(sender) for sender in range(many)))
-            frames = await _receive(there, many * each)
-            await senders
+            receiving = asyncio.create_task(_receive(there, many * each))
+            await asyncio.gather(receiving, *map(send, range(many)))
+            frames = receiving.result()
         for sender in range(many):
             own = [frame for frame in frames if frame[0] == sender]
             assert [frame[1] for frame in own] == list(range(each))
@@ -214,14 +210,13 @@ class ChannelConformance:
             sender = Sender(here)
             await sender.waits()
             before = sender.sent
-            assert await there.receive()
-            numbers = [0]
+            numbers: list[int] = []
             while len(numbers) <= before:
-                numbers.append(int.from_bytes((await there.receive())[:4]))
+                numbers.append(int.from_bytes((await _next(there))[:4]))
             sender.stop = True
             while len(numbers) < sender.sent or not sender.task.done():
                 if len(numbers) < sender.sent:
-                    numbers.append(int.from_bytes((await there.receive())[:4]))
+                    numbers.append(int.from_bytes((await _next(there))[:4]))
                 else:
                     await asyncio.sleep(0)
             assert numbers == list(range(sender.sent))
@@ -234,10 +229,7 @@ class ChannelConformance:
         """The other side goes on reading: it gets everything, and then hears of the end, which is no fault."""
         frames = [f"{n}".encode() for n in range(40)]
         async with self.open() as (here, there):
-            reading = asyncio.create_task(rest(there))
-            await _send_all(here, frames)
-            await here.close()
-            found, closed = await reading
+            (found, closed), _ = await asyncio.gather(rest(there), _send_all(here, frames, close=True))
             assert found == frames
             assert closed.error is None
 
@@ -359,10 +351,29 @@ async def _say(replica: Replica, first: int, last: int) -> None:
         await replica.append(WORDS, Said(f"{replica.name} {n}"))
 
 
-async def _send_all(channel: Channel, frames: list[bytes]) -> None:
+async def _send_all(channel: Channel, frames: list[bytes], *, close: bool = False) -> None:
     for frame in frames:
         await channel.send(frame)
+    if close:
+        await channel.close()
+
+
+async def _next(channel: Channel) -> bytes:
+    """The frame that must come next."""
+    try:
+        async with asyncio.timeout(WAKING):
+            return await channel.receive()
+    except TimeoutError:
+        raise AssertionError("a frame that was sent does not arrive") from None
 
 
 async def _receive(channel: Channel, count: int) -> list[bytes]:
-    return [await channel.receive() for _ in range(count)]
+    return [await _next(channel) for _ in range(count)]
+
+
+async def _expect(channel: Channel, frames: list[bytes]) -> None:
+    for n, frame in enumerate(frames):
+        found = await _next(channel)
+        assert found == frame, (
+            f"frame {n} was sent with {len(frame)} bytes, and has come with {len(found)} or others"
+        )
