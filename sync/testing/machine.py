@@ -32,7 +32,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib.util import find_spec
 from random import Random
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 if find_spec("hypothesis") is None:
     raise ImportError("sync.testing.ReplicaMachine needs Hypothesis: pip install 'anabranch[testing]'")
@@ -40,18 +40,15 @@ if find_spec("hypothesis") is None:
 import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from merge.version import Dot
-from replica.commit import PREFIX
 from replica.core import Committed, Settled
 from replica.decider import Decider
-from replica.digest import digest
 from replica.direct import DirectReplica
 from replica.errors import InvalidEvent, Refused
 from replica.event import Command, Event
 from replica.log import Log
 from replica.memory import MemoryLog
-from replica.testing.elsewhere import later, rows_of
 from replica.testing.strategies import events_of
+from sync.testing.agreement import Acknowledged, assert_same_log, assert_same_reading
 from sync.testing.network import NOW, YEAR, Network
 
 T = TypeVar("T")
@@ -66,14 +63,6 @@ CLOCKS = {
     "in five years": 5 * YEAR,
 }
 """What a clock may be set to. In ten hours is within what others accept, in five years is not."""
-
-
-class Acknowledged(NamedTuple):
-    """What was acknowledged: the log of a replica up to there, and the first bytes of its head."""
-
-    replica: int
-    seq: int
-    prefix: bytes
 
 
 def among(choose: Callable[[Any], Sequence[T]]) -> st.SearchStrategy[T]:
@@ -335,8 +324,7 @@ class ReplicaMachine(RuleBasedStateMachine):
         def hear(settled: Settled) -> None:
             core = replica.core
             if any(commit.replica == core.me for commit in settled.commits):
-                head = core.memory.lineages[core.me].tip.head
-                self.acknowledged.append(Acknowledged(core.me, head.seq, head.hash[:PREFIX]))
+                self.acknowledged.append(Acknowledged.latest(core))
             found = {event.stream: None for commit in settled.commits for event in commit.events}
             changed = [stream for stream in found if stream.partition("/")[0] in categories]
             self.streams.update(dict.fromkeys(changed))
@@ -364,42 +352,14 @@ class ReplicaMachine(RuleBasedStateMachine):
         network.clocks = dict.fromkeys(self.names, latest)
         network.settle()
         self._hold()
-        self._same_log()
-        for stream in self.streams:
-            self._same_reading(stream)
+        replicas = {name: self.replica(name) for name in self.names}
+        assert_same_log(replicas, self.acknowledged)
+        for stream in list(self.streams):
+            assert_same_reading(replicas, stream, self._again)
+            for replica in replicas.values():
+                self.check(replica.present(stream))
         self.at_rest()
 
-    def _same_log(self) -> None:
-        first, *others = self.names
-        for name in others:
-            assert self.replica(name).heads == self.replica(first).heads, (
-                f"{name} and {first} do not hold the same, though every link works and time has passed"
-            )
-        for name in self.names:
-            reader = self.replica(name).reader()
-            for promise in self.acknowledged:
-                dot = Dot(self.replica(name).core.label(promise.replica), promise.seq)
-                assert reader.boundary(*promise) is not None, f"{dot} was acknowledged, and {name} has it not"
-
-    def _same_reading(self, stream: str) -> None:
-        """Each replica, as it runs, and opened anew at another time."""
-        name, *_ = self.names
-        first = self.replica(name).present(stream)
-        kind = next(kind for kind in self.aggregates if kind.stream == stream.partition("/")[0])
-        for other in self.names:
-            present = self.replica(other).present(stream)
-            _assert_alike(name, first, other, present)
-            self.check(present)
-        with later(kind):
-            for other in self.names:
-                opened = self.begin(other, self.network.crashes + 1, self.replica(other).log).present(stream)
-                _assert_alike(name, first, f"{other}, opened anew,", opened)
-
-
-def _assert_alike(name: str, present: Any, other: str, theirs: Any) -> None:
-    """Two presents of a stream are equal; where they differ, in words."""
-    if digest(present.canonical(present.state)) != digest(theirs.canonical(theirs.state)):
-        here, there = rows_of(present.plain()), rows_of(theirs.plain())
-        fields = [field for field in {**here, **there} if here.get(field) != there.get(field)] or [""]
-        shown = "; ".join(f"{field or 'it'} is {here.get(field)} and {there.get(field)}" for field in fields)
-        raise AssertionError(f"{name} and {other} hold the same, and read {present.address} differently: {shown}")
+    def _again(self, name: str) -> DirectReplica:
+        """A replica opened over the log of one that runs."""
+        return self.begin(name, self.network.crashes + 1, self.replica(name).log)
