@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import Random
 
 from sync.channel import Channel, ChannelClosed
@@ -26,6 +26,8 @@ from sync.pipe import Pipe
 
 CAPACITY = 64
 """Frames that a delay may hold back before the sender waits."""
+LINGER = 1.0
+"""Seconds that what was sent may take to go out when the channel is closed."""
 
 
 class Gate:
@@ -134,6 +136,8 @@ class GatedChannel:
         self._inner, self._gates = inner, gates
         self._out: Pipe[tuple[float, bytes]] = Pipe(CAPACITY)
         self._in: Pipe[tuple[float, bytes]] = Pipe(CAPACITY)
+        self._gone = asyncio.Event()
+        """All that was sent has gone out, or never will."""
 
     async def send(self, frame: bytes) -> None:
         await self._admit(self._gates.outgoing, self._out, frame)
@@ -142,7 +146,13 @@ class GatedChannel:
         return await self._due(self._in)
 
     async def close(self) -> None:
+        """End the channel below when what was sent has gone out: last words are words too."""
+        await self._out.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await self._gone.wait()
         await self._inner.close()
+        await self._in.close()
 
     @staticmethod
     async def _admit(gate: Gate, pipe: Pipe[tuple[float, bytes]], frame: bytes) -> None:
@@ -163,6 +173,8 @@ class GatedChannel:
                 await self._inner.send(await self._due(self._out))
         except ChannelClosed as closed:
             await self._out.close(closed)
+        finally:
+            self._gone.set()
 
     async def pump_in(self) -> None:
         try:
@@ -170,6 +182,7 @@ class GatedChannel:
                 await self._admit(self._gates.incoming, self._in, await self._inner.receive())
         except ChannelClosed as closed:
             await self._in.close(closed)
+            await self._out.close(closed)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from replica.layout import join
 from replica.log import BlockStart, Identity, LogRow, Transaction
 from replica.memory import MemoryLog
 from sync.direct import DirectNode
-from tests.network import NOW, Network
+from sync.testing.network import NOW, Network
 from tests.shop import HOME, ItemAdded, direct
 
 AUTHOR = 99
@@ -63,7 +63,7 @@ def cost_of_ten(events: int) -> tuple[int, int]:
     for n in range(10):
         ahead.append("list/other", [ItemAdded(f"{n}")], NOW + n)
     ahead.flush()
-    network = Network("ab", ["ab"])
+    network = Network("ab", ["ab"], direct)
     network.nodes = {"a": DirectNode(ahead, b"a"), "b": DirectNode(direct("behind", log=behind), b"b")}
     log.reads = behind.reads = 0
     network.heal("ab")

@@ -74,7 +74,7 @@ def test_every_guarantee_names_a_test_that_exists():
     assert named <= found, f"no such test: {sorted(named - found)}"
 
 
-@pytest.mark.parametrize("package", ["merge", "replica", "sync"])
+@pytest.mark.parametrize("package", ["merge", "replica", "replica.testing", "sync", "sync.testing"])
 def test_every_exported_name_exists_and_is_explained(package):
     """The face of a package: sorted, present, each with a docstring of its own."""
     module = importlib.import_module(package)

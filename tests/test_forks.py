@@ -18,7 +18,7 @@ from replica.arrange import Gap
 from replica.errors import Refused
 from replica.folding import unfolded
 from sync.direct import DirectNode
-from tests.network import NOW, Network
+from sync.testing.network import NOW, Network
 from tests.shop import HOME, AddItem, AddTwice, RemoveItem, direct
 
 ITEMS = ["milk", "eggs", "bread"]
@@ -71,7 +71,7 @@ class Family:
         """All are linked, and talk until they have nothing to say."""
         names = "".join(sorted(self.replicas))
         links = [one + other for at, one in enumerate(names) for other in names[at + 1 :]]
-        network = Network("", links)
+        network = Network("", links, direct)
         network.nodes = {name: DirectNode(replica, name.encode()) for name, replica in self.replicas.items()}
         network.clocks = dict.fromkeys(names, self.time)
         network.settle(ticks=20)

@@ -20,8 +20,8 @@ from sync import connect, linked, serve
 from sync.errors import RemoteProtocolError
 from sync.message import Digest, Known, decode, encode
 from sync.protocol import Learn, Send
+from sync.testing.network import NOW, Network
 from tests.loop import in_loop, until
-from tests.network import NOW, Network
 from tests.shop import HOME, JOURNAL, AddItem, ItemAdded, Journal, ShoppingList, TakeNote, direct
 from tests.test_due import Ask, Questions
 
@@ -29,7 +29,7 @@ LINE = ["ab", "bc", "cd"]
 
 
 def network(names="abcd", links=LINE):
-    made = Network(names, links)
+    made = Network(names, links, direct)
     for name in names:
         made.nodes[name].replica.execute(HOME, AddItem(name), NOW)
     made.settle()

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant
 
 from merge.stamp import Stamp
 from merge.version import Dot, VersionVector
-from replica.core import Settled
-from replica.errors import Refused
+from replica.core import Committed, Settled
+from replica.direct import DirectReplica
 from replica.event import Event
-from tests.network import NOW, YEAR, Network
+from replica.log import Log
+from sync.testing import ReplicaMachine
 from tests.shop import (
     HOME,
     JOURNAL,
@@ -29,16 +30,15 @@ from tests.shop import (
     GiveTitle,
     ItemAdded,
     ItemRemoved,
+    Journal,
     Noted,
     RemoveItem,
+    ShoppingList,
     TakeNote,
     TitleGiven,
     Write,
+    direct,
 )
-
-NAMES = "abcd"
-LINKS = ["ab", "bc", "ac", "cd"]
-"""d joins late, and only c knows it: whatever d says or hears goes through a relay."""
 
 ITEMS = st.sampled_from(["milk", "eggs", "bread"])
 COMMANDS = st.one_of(
@@ -91,120 +91,51 @@ def written(facts: list[Fact]) -> tuple[tuple[str, int], ...]:
     )
 
 
-class NetworkMachine(RuleBasedStateMachine):
-    """Everything that may happen to four replicas, and what must hold all the same."""
+class NetworkMachine(ReplicaMachine):
+    """Everything that may happen to some replicas, and what must hold all the same."""
+
+    aggregates = (ShoppingList, Journal)
+    commands = COMMANDS
+    replicas = 4
 
     def __init__(self) -> None:
-        super().__init__()
-        self.network = Network(NAMES, LINKS)
-        self.pending: dict[str, list[Fact]] = {name: [] for name in NAMES}
-        self.acknowledged: list[Fact] = []
+        self.pending: dict[str, list[Fact]] = {}
+        self.facts: list[Fact] = []
         self.ends: set[Dot] = set()
-        self.latest = NOW
-        for name in NAMES:
-            self.listen(name)
+        super().__init__()
 
-    def listen(self, name: str) -> None:
-        """Hear what becomes durable at a replica: that is what a caller is told."""
+    def begin(self, name: str, crashes: int, log: Log | None) -> DirectReplica:
+        return direct(name, crashes, log)
 
-        def hear(settled: Settled) -> None:
-            done = settled.version[self.me(name)]
-            self.acknowledged += [fact for fact in self.pending[name] if fact.dot.seq <= done]
-            self.pending[name] = [fact for fact in self.pending[name] if fact.dot.seq > done]
+    def links_of(self, name: str, others: str) -> list[str]:
+        """Only c knows d: whatever d says or hears goes through a relay."""
+        return ["cd"] if name == "d" else super().links_of(name, others)
 
-        self.network.nodes[name].replica.listeners.append(hear)
+    def address(self, what: Any) -> str:
+        return JOURNAL if isinstance(what, TakeNote) else HOME
 
-    def me(self, name: str) -> int:
-        return self.network.nodes[name].replica.core.me
+    def begun(self, name: str) -> None:
+        self.pending[name] = []
 
-    # --- what people do ---
-
-    @rule(name=st.sampled_from(NAMES), command=COMMANDS)
-    def execute(self, name: str, command: Any) -> None:
-        replica = self.network.nodes[name].replica
-        try:
-            stream = JOURNAL if isinstance(command, TakeNote) else HOME
-            committed = replica.execute(stream, command, self.network.clocks[name])
-        except Refused:
-            return
-        assert committed.stamp is not None
+    def recorded(self, name: str, what: Any, committed: Committed) -> None:
+        """Remember what was decided, and what had been observed by then."""
+        text = what.text if isinstance(what, Write) else ""
+        replica = self.replica(name)
+        me = replica.core.me
         commit = replica.core.draft.commits[-1]
-        before = replica.core.now.version.seqs.set(self.me(name), commit.first - 1)
-        text = command.text if isinstance(command, Write) else ""
+        before = replica.core.now.version.seqs.set(me, commit.first - 1)
         for index, recorded in enumerate(commit.events):
             event = replica.core.types.decode(recorded.type, recorded.schema, recorded.payload)
             assert event is not None
-            context = VersionVector(before).advance(self.me(name), commit.first - 1 + index)
-            fact = Fact(Dot(self.me(name), commit.first + index), committed.stamp, context, event, text)
-            self.pending[name].append(fact)
-        self.ends.add(Dot(self.me(name), commit.last))
+            context = VersionVector(before).advance(me, commit.first - 1 + index)
+            self.pending[name].append(Fact(Dot(me, commit.first + index), commit.stamp, context, event, text))
+        self.ends.add(Dot(me, commit.last))
 
-    @rule(name=st.sampled_from(NAMES))
-    def make_durable(self, name: str) -> None:
-        self.network.nodes[name].replica.flush()
-
-    # --- what happens to the network ---
-
-    @rule(link=st.sampled_from(LINKS))
-    def heal(self, link: str) -> None:
-        self.network.heal(link)
-
-    @rule(link=st.sampled_from(LINKS))
-    def cut(self, link: str) -> None:
-        self.network.cut(link)
-
-    def under_way(self) -> list[tuple[str, str]]:
-        up = sorted(self.network.up)
-        return [(link, name) for link in up for name in link if self.network.wire(link, name)]
-
-    @precondition(under_way)
-    @rule(data=st.data(), what=st.sampled_from(["deliver"] * 6 + ["lose", "double", "overtake"]))
-    def frame(self, data: Any, what: str) -> None:
-        link, name = data.draw(st.sampled_from(self.under_way()))
-        wire = self.network.wire(link, name)
-        match what:
-            case "deliver":
-                self.network.deliver(link, name)
-            case "lose":
-                wire.popleft()
-            case "double":
-                self.network.deliver(link, name, keep=True)
-            case "overtake":
-                self.network.deliver(link, name, len(wire) - 1)
-
-    @rule()
-    def deliver_all(self) -> None:
-        self.network.run()
-
-    @rule()
-    def two_seconds_pass(self) -> None:
-        self.network.tick()
-
-    # --- what happens to machines ---
-
-    @rule(name=st.sampled_from(NAMES))
-    def crash(self, name: str) -> None:
-        self.network.crash(name)
-        self.pending[name] = []
-        self.listen(name)
-
-    @rule(name=st.sampled_from(NAMES), to=st.sampled_from([-20 * YEAR, -3_600_000, 36_000_000, 5 * YEAR]))
-    def clock_leaps(self, name: str, to: int) -> None:
-        self.network.clocks[name] = NOW + to
-        self.latest = max(self.latest, NOW + to)
-
-    @rule(name=st.sampled_from(NAMES))
-    def take_snapshots(self, name: str) -> None:
-        """Of all that is loaded, at any moment: what is read after a crash begins there."""
-        replica = self.network.nodes[name].replica
-        replica.core.ripe.update(dict.fromkeys(replica.core.memory.presents))
-        replica.snapshot()
-
-    # --- what must hold ---
-
-    @invariant()
-    def no_session_is_ended_by_honest_faults(self) -> None:
-        assert self.network.faults() == []
+    def settled(self, name: str, settled: Settled) -> None:
+        """A caller is told: what it decided is a fact."""
+        done = settled.version[self.replica(name).core.me]
+        self.facts += [fact for fact in self.pending[name] if fact.dot.seq <= done]
+        self.pending[name] = [fact for fact in self.pending[name] if fact.dot.seq > done]
 
     @invariant()
     def every_commit_is_whole(self) -> None:
@@ -212,41 +143,31 @@ class NetworkMachine(RuleBasedStateMachine):
             for dot in node.replica.core.memory.version:
                 assert dot.seq == 1 or dot in self.ends
 
-    def teardown(self) -> None:
-        """Time passes until the last clock's horizon; then all agree, and with the model."""
-        network = self.network
-        latest = max(self.latest, *network.clocks.values())
-        network.clocks = dict.fromkeys(NAMES, latest)
-        network.settle()
-        replicas = [node.replica for node in network.nodes.values()]
-        assert network.faults() == []
-        first = replicas[0]
-        for replica in replicas:
-            assert replica.core.memory.version == first.core.memory.version
-            assert replica.heads == first.heads
-            assert replica.digest(HOME) == first.digest(HOME)
-            assert replica.digest(JOURNAL) == first.digest(JOURNAL)
-            assert replica.core.stable == first.core.memory.version
+    def at_rest(self) -> None:
+        """All agree; and with the model."""
+        facts = self.facts
+        for name in self.names:
+            replica = self.replica(name)
+            assert replica.core.stable == replica.core.memory.version
             assert replica.settled(JOURNAL).state == replica.present(JOURNAL).state
         assert not any(self.pending.values())
-        version = first.core.memory.version
-        assert all(fact.dot in version for fact in self.acknowledged)
-        assert sum(version.seqs.values()) == len(self.acknowledged) + len(version)
-        assert first.present(JOURNAL).state == written(self.acknowledged)
-        home = first.present(HOME)
+        version = self.replica("a").core.memory.version
+        assert all(fact.dot in version for fact in facts)
+        assert sum(version.seqs.values()) == len(facts) + len(version)
+        assert self.replica("a").present(JOURNAL).state == written(facts)
+        home = self.replica("a").present(HOME)
         assert {
             "items": set(home.items),
             "title": home.title.value,
             "count": home.count.value,
-        } == expected(self.acknowledged)
-        contexts = {fact.dot: fact.context for fact in self.acknowledged}
-        for commit, context in replicas[-1].reader().stream(HOME):
+        } == expected(facts)
+        contexts = {fact.dot: fact.context for fact in facts}
+        for commit, context in self.replica("d").reader().stream(HOME):
             assert context == contexts[Dot(commit.replica, commit.first)]
-        letters = "".join(fact.text for fact in self.acknowledged)
-        assert sorted(str(home.note)) == sorted(letters)
+        assert sorted(str(home.note)) == sorted("".join(fact.text for fact in facts))
 
 
 class TestNetwork(NetworkMachine.TestCase):  # type: ignore[name-defined,misc]
     """Whatever happens, replicas that can talk again agree with each other and with the model."""
 
-    settings = settings(max_examples=100, stateful_step_count=50)
+    settings = settings(max_examples=60, stateful_step_count=50)

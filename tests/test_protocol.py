@@ -15,7 +15,7 @@ from sync.direct import DirectNode
 from sync.errors import LocalProtocolError, RemoteProtocolError
 from sync.message import Ack, Batch, Bye, Digest, Have, Hello, decode, encode
 from sync.protocol import BATCH, MAX_GAPS, PATIENCE, WINDOW
-from tests.network import NOW, YEAR, Network
+from sync.testing.network import NOW, YEAR, Network
 from tests.shop import HOME, AddItem, Write, direct
 
 ONE, TWO, OTHER = Head(1, b"1" * 32), Head(2, b"2" * 32), Head(2, b"x" * 32)
@@ -111,7 +111,7 @@ def test_compare_says_which_logs_to_send_from_where(mine, theirs, wants):
 
 def test_what_becomes_durable_is_pushed_once_and_not_sent_back():
     """A live event costs one batch, one acknowledgement, and no comparison."""
-    network = Network("ab", ["ab"])
+    network = Network("ab", ["ab"], direct)
     network.settle()
     alice = network.nodes["a"].replica
     alice.execute(HOME, AddItem("milk"), NOW)
@@ -128,7 +128,7 @@ def test_what_becomes_durable_is_pushed_once_and_not_sent_back():
 
 def test_a_relay_forwards_what_it_ingests():
     """a and c never meet; b between them is enough."""
-    network = Network("abc", ["ab", "bc"])
+    network = Network("abc", ["ab", "bc"], direct)
     network.settle()
     for name in "ac":
         network.nodes[name].replica.execute(HOME, AddItem(name), NOW)
@@ -143,7 +143,7 @@ def test_a_relay_forwards_what_it_ingests():
 
 def test_a_lost_hello_is_said_again():
     """One side knows the other, the other never heard: the next tick begins again."""
-    network = Network("ab", ["ab"])
+    network = Network("ab", ["ab"], direct)
     network.nodes["a"].replica.execute(HOME, AddItem("milk"), NOW)
     network.heal("ab")
     network.wire("ab", "a").popleft()
@@ -153,7 +153,7 @@ def test_a_lost_hello_is_said_again():
 
 def test_a_lost_last_push_does_not_stall():
     """Nobody writes any more; the digest of a tick shows the difference."""
-    network = Network("ab", ["ab"])
+    network = Network("ab", ["ab"], direct)
     network.settle()
     alice = network.nodes["a"].replica
     alice.execute(HOME, AddItem("milk"), NOW)
@@ -167,7 +167,7 @@ def test_a_lost_last_push_does_not_stall():
 
 def test_a_gap_is_answered_with_ones_own_version_and_filled():
     """The first of two pushes is lost: the second stands on nothing, and the sender goes on from there."""
-    network = Network("ab", ["ab"])
+    network = Network("ab", ["ab"], direct)
     network.settle()
     alice = network.nodes["a"].replica
     for item in ("milk", "eggs"):
@@ -184,7 +184,7 @@ def test_a_gap_is_answered_with_ones_own_version_and_filled():
 
 def test_a_peer_that_does_not_acknowledge_is_sent_no_more_than_a_window():
     """What it lacks stays in the log; nothing is queued for it."""
-    network = Network("ab", ["ab"])
+    network = Network("ab", ["ab"], direct)
     alice = network.nodes["a"].replica
     for n in range(60):
         alice.execute(HOME, Write("x" * 60_000), NOW + n)
@@ -210,7 +210,7 @@ def test_a_peer_that_does_not_acknowledge_is_sent_no_more_than_a_window():
 
 def test_what_lies_beyond_the_horizon_waits_visibly_and_arrives_when_time_has_come():
     """A clock five years ahead delays what was written under it, and nothing else."""
-    network = Network("abc", ["ab", "bc"])
+    network = Network("abc", ["ab", "bc"], direct)
     network.settle()
     for name, clock in (("a", NOW + 5 * YEAR), ("b", NOW), ("c", NOW)):
         network.clocks[name] = clock
@@ -230,7 +230,7 @@ def test_what_lies_beyond_the_horizon_waits_visibly_and_arrives_when_time_has_co
 
 def test_a_clock_that_was_never_set_still_accepts_what_others_write():
     """A device that believes it is 1970 does not count its own clock as one."""
-    network = Network("ab", ["ab"])
+    network = Network("ab", ["ab"], direct)
     network.clocks["b"] = NOW
     network.nodes["b"].replica.execute(HOME, AddItem("first"), NOW)
     network.settle()
@@ -488,7 +488,7 @@ def test_a_difference_in_digests_starts_an_exchange(node):
 
 def test_another_session_goes_on_beside_one_that_fails():
     """A stranger is thrown out; the honest peer does not notice."""
-    network = Network("ab", ["ab"])
+    network = Network("ab", ["ab"], direct)
     network.settle()
     node = network.nodes["a"]
     stranger = Stranger(node).greet()

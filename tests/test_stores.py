@@ -15,9 +15,9 @@ from replica.errors import InvalidBatch
 from replica.memory import MemoryLog
 from replica.readonly import ReadOnly
 from sync import connect, linked, serve
+from sync.testing.network import Network
 from tests.histories import STREAMS
 from tests.loop import in_loop, until
-from tests.network import Network
 from tests.shop import HOME, JOURNAL, AddItem, GiveTitle, Journal, RemoveItem, ShoppingList, TakeNote
 
 AGGREGATES = [ShoppingList, Journal]
@@ -35,9 +35,7 @@ class Stores(Network):
     """A network in which not all replicas are of one store at first."""
 
     def __init__(self, stores, links):
-        super().__init__("", links)
-        for name, store in stores.items():
-            self.add(name, direct(store, name))
+        super().__init__("".join(stores), links, lambda name, _, log: direct(stores[name], name, log))
 
     def agree(self, names):
         nodes = [self.nodes[name].replica for name in names]

@@ -23,8 +23,8 @@ from replica.folding import unfolded
 from sync import linked
 from sync.direct import DirectNode
 from sync.message import Batch, decode
+from sync.testing.network import NOW, Network
 from tests.loop import in_loop, until
-from tests.network import NOW, Network
 from tests.releases import FIRST, NONE, SECOND, THIRD, Add, Note, Release, Remove, Star, Weigh, event_types
 from tests.shop import HOME, JOURNAL, direct
 
@@ -329,7 +329,7 @@ class Rollout:
 
     def meet(self) -> int:
         """All are linked in a chain with the relay inside, and talk until nobody has anything to say."""
-        network = Counted("", ["ar", "br", "bc"])
+        network = Counted("", ["ar", "br", "bc"], direct)
         network.nodes = {name: DirectNode(replica, name.encode()) for name, replica in self.replicas.items()}
         network.clocks = dict.fromkeys(NAMES, self.time)
         network.settle()

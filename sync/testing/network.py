@@ -1,43 +1,72 @@
 """A network of replicas stepped by hand: links that lose, double and reorder, and replicas that crash.
 
-Shared by the state machine and the tests of the protocol. Nothing here waits, and no clock runs.
+Nothing here waits, and no clock runs: what arrives, when and in which order is the caller's choice.
+`ReplicaMachine` lets Hypothesis choose; a test that knows what it wants says so:
+
+    network = Network("ab", ["ab"], begin)
+    network.heal("ab")
+    network.wire("ab", "a").popleft()           # a's Hello is lost
+    network.settle()
+
+Rule 1. A replica goes by one letter, and a link by the letters of its two ends: `ab`.
+Rule 2. A link is up or down. What is on a link when it is cut is gone; healing begins a new conversation.
+Rule 3. A crash ends a process without a word. What was durable is in its log, over which the next one begins.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 
 from replica.direct import DirectReplica
+from replica.log import Log
 from sync.direct import DirectNode
-from tests.shop import direct
 
 YEAR = 365 * 24 * 3600 * 1000
 NOW = 56 * YEAR
 """Where the clocks begin, in wall ms."""
+TICK = 2000
+"""What passes between two ticks, in ms."""
+
+Begin = Callable[[str, int, Log | None], DirectReplica]
+"""Begins the process of a replica: by its name, the number of crashes so far (for chance that differs), and the log
+that it goes on with (None: a new one)."""
 
 
 class Network:
-    """Nodes by name, links by the names of their two ends: `ab`."""
+    """Replicas by name, and the links between them."""
 
-    def __init__(self, names: str, links: list[str]) -> None:
+    def __init__(self, names: str, links: Iterable[str], begin: Begin) -> None:
         self.nodes: dict[str, DirectNode] = {}
         self.clocks: dict[str, int] = {}
-        for name in names:
-            self.add(name, direct(name))
-        self.links = links
+        self.links = list(links)
+        """Where there can be conversations."""
         self.up: set[str] = set()
-        self.starts = 0
+        """Where there are."""
+        self.crashes = 0
+        self._begin = begin
+        for name in names:
+            self.add(name, begin(name, 0, None))
 
     def add(self, name: str, replica: DirectReplica) -> None:
-        """One more node."""
+        """One more replica; its links are for the caller to add."""
         self.nodes[name], self.clocks[name] = DirectNode(replica, name.encode()), NOW
 
-    def other(self, link: str, name: str) -> str:
+    def replica(self, name: str) -> DirectReplica:
+        return self.nodes[name].replica
+
+    @staticmethod
+    def other(link: str, name: str) -> str:
+        """The other end of a link."""
         return link.replace(name, "")
 
     def wire(self, link: str, name: str) -> deque[bytes]:
         """The frames that `name` has sent over a link, and that have not arrived."""
         return self.nodes[name].outgoing.get(link, deque())
+
+    def under_way(self) -> list[tuple[str, str]]:
+        """Links and senders of which something is on its way."""
+        return [(link, name) for link in sorted(self.up) for name in link if self.wire(link, name)]
 
     def heal(self, link: str) -> None:
         """Begin a conversation over a link, unless one is under way."""
@@ -64,20 +93,20 @@ class Network:
         """The process ends without a word, and begins again over the same log."""
         for link in [link for link in self.up if name in link]:
             self.cut(link)
-        self.starts += 1
-        log = self.nodes[name].replica.log
-        self.nodes[name] = DirectNode(direct(name, self.starts, log), f"{name}{self.starts}".encode())
+        self.crashes += 1
+        replica = self._begin(name, self.crashes, self.replica(name).log)
+        self.nodes[name] = DirectNode(replica, f"{name}{self.crashes}".encode())
 
     def tick(self) -> None:
         """Two seconds pass for everybody."""
         for name, node in self.nodes.items():
-            self.clocks[name] += 2000
+            self.clocks[name] += TICK
             node.tick(self.clocks[name])
 
     def run(self, limit: int = 100_000) -> None:
         """Deliver whatever is under way, until nothing is."""
         for _ in range(limit):
-            waiting = [(link, name) for link in sorted(self.up) for name in link if self.wire(link, name)]
+            waiting = self.under_way()
             if not waiting:
                 return
             for link, name in waiting:
@@ -96,4 +125,5 @@ class Network:
         self.run()
 
     def faults(self) -> list[object]:
+        """Why sessions have ended, those that did not end in good order."""
         return [error for node in self.nodes.values() for error in node.ended.values() if error is not None]
