@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import zstandard
 
+from merge import update
 from merge.text import TextError, TextState
 from replica import DamagedLog, Replica, StoreError
 from replica.block import Slice, Tail
@@ -18,6 +19,7 @@ from replica.layout import join
 from replica.reading import Reader
 from replica.readonly import ReadOnly
 from replica.sqlite import MAX_SEALED, SqliteLog
+from tests.damage import damaged
 from tests.doors import DOORS, Forgery, receive_forged
 from tests.flips import Flips
 from tests.judges import Blocks, Found
@@ -288,7 +290,7 @@ PARENT = b"\x01\x04text"
 
 
 @pytest.mark.parametrize(
-    "update",
+    "edit",
     [
         varint(1 << 29) + b"\x00",
         HEAD + b"\x08" + PARENT + b"\x01" + b"\x75\x01" * 100_000 + b"\x7e\x00",
@@ -297,7 +299,29 @@ PARENT = b"\x01\x04text"
     ],
     ids=["a gigabyte for its clients", "arrays in arrays", "a gigabyte for a map", "a number without end"],
 )
-def test_an_edit_that_would_end_the_process_never_comes_to_yjs(update):
+def test_an_edit_that_would_end_the_process_never_comes_to_yjs(edit):
     """A hundred kilobytes ended every process that folded them, without a word; a few bytes took a gigabyte."""
     with pytest.raises(TextError, match="not applied"):
-        TextState() | TextState.of(update)
+        TextState() | TextState.of(edit)
+
+
+def test_an_edit_that_is_checked_in_one_step_is_one_that_is_checked_byte_by_byte(monkeypatch):
+    """The short way for what is typed in one place accepts nothing else; and it is the way of most edits."""
+    state, ahead, random = TextState(), list[bytes](), Random(1)
+    for number in range(60):
+        state.edit(number // 2, number // 2 + number % 2, "xé漢"[number % 3] * 2, 7, ahead)
+    short = sum(update._typed(edit) is not None for edit in ahead)
+    assert short >= 20
+    trials = [damaged(random, random.choice(ahead), ahead)[1] for _ in range(4000)]
+    quick = [accepts(trial) for trial in trials]
+    assert 200 < quick.count(True) < 3800
+    monkeypatch.setattr(update, "_typed", lambda _: None)
+    assert [accepts(trial) for trial in trials] == quick
+
+
+def accepts(edit: bytes) -> bool:
+    try:
+        update.check(edit)
+    except ValueError:
+        return False
+    return True
