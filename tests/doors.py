@@ -124,8 +124,8 @@ class StoredBlocks(Door):
         self._blocks = [(Blocks(each), row) for each in (made, full) for row in Blocks(each).rows]
 
     def seeds(self) -> Iterator[bytes]:
-        for number, (blocks, row) in enumerate(self._blocks):
-            data = blocks.plain(row)
+        for number, (_, row) in enumerate(self._blocks):
+            data = row.plain
             if len(data) < 60_000:
                 yield bytes([number]) + data
         for forged in _honest_forgeries():

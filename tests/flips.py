@@ -32,8 +32,10 @@ MEMORY = 256 << 20
 """Bytes that the whole process may take, its material included."""
 SCENES = 6
 """Scenes of each kind that are kept."""
-FULL, STORED = 0.02, 0.25
-"""How much is damaged of a world with blocks that are full, which takes longer; and how much of what is stored."""
+STORED = 0.25
+"""How much of what is damaged is stored, and not on its way."""
+FULL, FULL_STORED = 0.05, 0.4
+"""How much of each is of a world with blocks that are full, which takes longer."""
 
 
 def inside(random: Random, batch: Batch) -> tuple[str, bytes]:
@@ -97,11 +99,10 @@ class Flips:
 
     def trial(self, number: int) -> Trial:
         random = Random((self.seed << 64) + number)
-        full = random.random() < FULL
-        return self._block(random, full) if random.random() < STORED else self._frame(random, full)
+        return self._block(random) if random.random() < STORED else self._frame(random)
 
-    def _frame(self, random: Random, full: bool) -> Trial:
-        wires = self._wires[full]
+    def _frame(self, random: Random) -> Trial:
+        wires = self._wires[random.random() < FULL]
         name = "Batch, talking" if random.random() < 0.5 else random.choice([*wires])
         wire = random.choice(wires[name])
         if isinstance(wire.message, Batch) and random.random() < 0.5:
@@ -110,12 +111,12 @@ class Flips:
             way, data = damaged(random, wire.whole, [other.whole for other in wires[name]])
         return Trial(name, way, data, lambda: wire.judge(data))
 
-    def _block(self, random: Random, full: bool) -> Trial:
-        blocks = self._blocks[full]
-        row = random.choice(blocks.rows)
-        others = [blocks.plain(other) for other in blocks.rows if other.name == row.name]
-        way, data = damaged(random, blocks.plain(row), others)
-        return Trial(row.name, way, data, lambda: blocks.judge(row, data))
+    def _block(self, random: Random) -> Trial:
+        blocks = self._blocks[random.random() < FULL_STORED]
+        name = random.choice([*blocks.by_name])
+        row = random.choice(blocks.by_name[name])
+        way, data = damaged(random, row.plain, [other.plain for other in blocks.by_name[name]])
+        return Trial(name, way, data, lambda: blocks.judge(row, data))
 
     def play(self, number: int) -> tuple[str, str]:
         """The kind and the outcome of a trial; Found, with all that is known of it, where it must not be."""

@@ -186,23 +186,24 @@ class Blocks:
         self._compress = zstandard.ZstdCompressor(level=1).compress
         sealed = self._db.execute("SELECT number, first, sealed FROM block WHERE sealed IS NOT NULL")
         update = "UPDATE block SET sealed = ? WHERE number = ? AND first = ?"
-        self.rows = [Row("sealed block", update, (n, f), data, rows[n], f) for n, f, data in sealed]
-        self.rows += [row._replace(name="sealed block, unpacked") for row in self.rows]
+        self.rows = [Row("sealed block", update, (n, f), data, data, rows[n], f) for n, f, data in sealed]
+        self.rows += [
+            row._replace(name="sealed block, unpacked", plain=zstandard.decompress(row.data)) for row in self.rows
+        ]
         fresh = self._db.execute("SELECT number, first, last, slice FROM fresh")
         update = "UPDATE fresh SET slice = ? WHERE number = ? AND first = ? AND last = ?"
-        self.rows += [Row("fresh slice", update, (n, f, x), data, rows[n], f) for n, f, x, data in fresh]
+        self.rows += [Row("fresh slice", update, (n, f, x), data, data, rows[n], f) for n, f, x, data in fresh]
+        self.by_name: dict[str, list[Row]] = {}
+        for each in self.rows:
+            self.by_name.setdefault(each.name, []).append(each)
         self._whole = {(row.log.number, row.seq): self._open(row) for row in self.rows}
 
     def _open(self, row: Row) -> Opened:
         return Reader(self._log, self._store, self._lineages).open(row.log, row.seq)
 
-    def plain(self, row: Row) -> bytes:
-        """The bytes that are damaged."""
-        return zstandard.decompress(row.data) if row.name.endswith("unpacked") else row.data
-
     def judge(self, row: Row, data: bytes) -> str:
         """What a row leads to; Found where it must not."""
-        held = self._compress(data) if row.name.endswith("unpacked") else data
+        held = data if row.plain is row.data else self._compress(data)
         self._db.execute(row.update, (held, *row.key))
         try:
             return self._read(row)
@@ -233,5 +234,7 @@ class Row(NamedTuple):
     update: str
     key: tuple[int, ...]
     data: bytes
+    plain: bytes
+    """The bytes that are damaged: those, or what they are when they are unpacked."""
     log: LogRow
     seq: int
