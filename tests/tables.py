@@ -132,7 +132,7 @@ class Tables:
             replica=0
         ) == self._whole._replace(replica=0):
             return "somebody"
-        if cell.table == "fresh" and found.heads < self._honest.heads and found.version != self._whole.version:
+        if cell.table == "fresh" and found.heads < self._honest.heads and found.heads != self._whole.heads:
             return "shorter"
         raise Found(f"{cell} reads {found}, and nothing says so")
 
