@@ -165,10 +165,10 @@ class SqliteLog:
 
     def _contents(self) -> Contents:
         db = self._db
-        row = db.execute("SELECT store, replica, name, openings, clean, succeeds FROM identity").fetchone()
+        found = db.execute("SELECT store, replica, name, openings, clean, succeeds FROM identity").fetchone()
         identity = None
-        if row is not None:
-            store, replica, name, openings, clean, succeeds = row
+        if found is not None:
+            store, replica, name, openings, clean, succeeds = found
             nonces = _unpack_openings(openings)
             identity = Identity(store, _bits(replica), name, nonces, bool(clean), _bits(succeeds))
         ends = {}
@@ -191,8 +191,10 @@ class SqliteLog:
             stamp = Stamp(wall, counter, bits)
             logs.append(LogRow(number, bits, name, Head(seq, head), stamp, parent, after, mine, rival, of))
         whose = {row.number: row.replica for row in logs}
-        if any(row.parent and whose.get(row.parent) != row.replica for row in logs):
-            raise ValueError("a second history parts from none")
+        for row in logs:
+            apart = whose.get(row.parent) == row.replica and 0 <= row.after < row.head.seq
+            if not (apart if row.parent else row.after == 0):
+                raise ValueError(f"log {row.number} does not part from log {row.parent} at {row.after}")
         return Contents(identity, logs, types)
 
     def write(self, transaction: Transaction) -> None:
