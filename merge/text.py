@@ -21,6 +21,8 @@ Rule 4. Two documents that edit under one Yjs client id diverge for ever, silent
         in the order in which they were made.
 Rule 5. pycrdt panics are BaseExceptions. They are caught at one place, the document is thrown away, and what
         the caller sees is a TextError.
+Rule 6. Of what others have made no bytes come to Yjs but edits of plain text (see `merge.update`): anything else
+        could end the process.
 
 Source: Nicolaescu et al. 2016 (YATA); https://github.com/y-crdt/pycrdt.
 """
@@ -36,6 +38,7 @@ import pycrdt
 
 from merge.effect import Effect, absorb
 from merge.lattice import Lattice
+from merge.update import check
 
 _FIELD = "text"
 A = TypeVar("A")
@@ -122,6 +125,7 @@ class TextState:
             if edits[1:]:
                 result._ahead = edits[1:], doc
             return result
+        _guard(lambda: check(update))
         doc = self._take_doc()
         _guard(lambda: doc.apply_update(update))
         return TextState(chain, doc)
@@ -206,6 +210,7 @@ def authors(edits: Iterable[tuple[A, bytes]]) -> list[tuple[A, str]]:
 
     subscription = shared.observe(hear)
     for author, update in edits:  # noqa: B007 (`hear` reads it)
+        _guard(lambda update=update: check(update))  # type: ignore[misc]
         _guard(lambda update=update: doc.apply_update(update))  # type: ignore[misc]
     shared.unobserve(subscription)
     data, start, runs = _guard(lambda: str(shared)).encode(), 0, []

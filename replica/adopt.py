@@ -20,7 +20,7 @@ from merge.stamp import Stamp
 from merge.version import VersionVector
 from replica import snapshot
 from replica.arrange import Gap
-from replica.block import GENESIS, Head, Slice, digests_of, head_of, names_of, notes_of
+from replica.block import GENESIS, Head, Slice, head_of_block, names_of, notes_of
 from replica.commit import Commit
 from replica.core import Core
 from replica.direct import DirectReplica
@@ -134,8 +134,7 @@ def adopt(core: Core, row: LogRow, taken: Taken) -> None:
         )
     else:
         row = lineage.rows[0]
-    digests = digests_of(piece.columns)
-    head = Head(piece.last, head_of(row.store or core.store, piece.replica, piece.first, piece.base, digests))
+    head = Head(piece.last, head_of_block(row.store or core.store, piece))
     if row.head != (piece.after, piece.base) or head.hash != piece.head:
         raise DamagedLog(
             f"the log of {row.name} has other bytes than were written, between {piece.after} and {piece.last}. "

@@ -308,6 +308,11 @@ def head_of(store: str, replica: int, first: int, parent: bytes, digests: list[b
     return total.digest()
 
 
+def head_of_block(store: str, piece: Slice) -> bytes:
+    """The head after a slice that begins its block, computed from its bytes."""
+    return head_of(store, piece.replica, piece.first, piece.base, digests_of(piece.columns))
+
+
 def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[Any], list[Any]]:
     """Names for the numbers of a column, and the block's table after it."""
     names = set(table)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
+import msgspec
 from immutables import Map
 
 from merge.stamp import Stamp, next_stamp
@@ -29,7 +30,7 @@ from replica.decider import Decider, Facts, FoldFailed, Given, Happened
 from replica.derive import derive, present_of
 from replica.draft import RECENT, Draft, Memory
 from replica.due import OwnerChanged
-from replica.errors import InvalidEvent, Outdated, PoisonEvent, UnknownStream
+from replica.errors import DamagedLog, InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
 from replica.folding import fold_afresh
 from replica.ingest import Ingested, ingest
@@ -145,11 +146,21 @@ class Core:
         self.sought: frozenset[Observed] = frozenset()
         """Boundaries that were looked for in the log as it is now, and are not there."""
         self.identity_is_new = identity != contents.identity
-        recall(self, kept)
-        self.memory.retired = retired(kept)
         self.memory.stores = joined(kept) | {store} | {row.store or store for row in contents.logs}
-        self.members = Members(self, kept)
+        self._recall(kept)
         self._kept = kept
+
+    def _recall(self, kept: Sequence[Kept]) -> None:
+        """Take up what was kept beside the log."""
+        try:
+            recall(self, kept)
+            self.memory.retired = retired(kept)
+            self.members = Members(self, kept)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise DamagedLog(
+                f"what stands beside the log in the file is not what was written ({error}). The log is whole: "
+                "let a new file be filled by the peers, or restore this one from a copy."
+            ) from error
 
     # --- what is known ---
 

@@ -5,7 +5,8 @@ Rule 1. A snapshot of a stream is taken at a stamp: it holds all events of the s
 Rule 2. It dies in the transaction that ingests an earlier event of its stream, and with every second history.
 Rule 3. It carries a fingerprint of the code that folded it. Other code folds again from the log.
 Rule 4. It is never trusted over the log. What does not come back out of its bytes as it went in is not kept;
-        what cannot be read is passed over; `verify` folds from the log and compares.
+        what cannot be read, or is not what was written (it begins with a digest), is passed over; `verify` folds
+        from the log and compares.
 Rule 5. A ladder: one is taken after every EVERY events of a stream that are folded, and two of those behind the
         newest stay for each power of two of the distance. So there are few, and a late past finds one at most
         four times as far back as it is itself.
@@ -16,6 +17,7 @@ Rule 6. An ordered aggregate may ask for the earlier events that an event had no
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -38,6 +40,8 @@ MILESTONES = 32
 """Stretches of a stream of which a snapshot is kept for those who go back."""
 PER_PAST = 4
 """Bytes an event that these may take, all together."""
+DIGEST = 16
+"""Bytes at the beginning of a snapshot that name its key and all other bytes."""
 
 Contexts = list[tuple[Commit, VersionVector]]
 
@@ -145,7 +149,8 @@ def take(
         raise Unfrozen(words) from error
     when = stamp.wall, stamp.counter, stamp.replica
     held = Snapshot(aggregate.fingerprint(), when, _plain(version), _plain(stands), events, frozen)
-    return Kept(KIND, _key(stream, stamp), _encode(held))
+    key, data = _key(stream, stamp), _encode(held)
+    return Kept(KIND, key, _digest(key, data) + data)
 
 
 def superfluous(held: Sequence[Kept], newest: int) -> list[Kept]:
@@ -181,10 +186,15 @@ def _firsts(rungs: Sequence[tuple[int, Kept]], length: int, stretches: Container
     return set(found.values())
 
 
+def _digest(key: str, data: bytes) -> bytes:
+    return blake2b(key.encode() + b"\n" + data, digest_size=DIGEST).digest()
+
+
 def read(kept: Kept) -> Snapshot:
-    """A snapshot; Damaged where its bytes are none."""
+    """A snapshot; Damaged where its bytes are none. (Older code kept them without a digest.)"""
+    digest, data = kept.value[:DIGEST], kept.value[DIGEST:]
     try:
-        return _decode(kept.value)
+        return _decode(data if digest == _digest(kept.key, data) else kept.value)
     except Exception as error:
         raise Damaged(f"a snapshot cannot be read ({error}); the log has what it held") from error
 

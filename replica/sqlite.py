@@ -22,6 +22,7 @@ Rule 2. WAL. `synchronous=FULL` for transactions with own commits (their acknowl
         unless the replica was opened with `durability="normal"`; NORMAL for what peers hold too.
 Rule 3. A full block is sealed: its slices are joined, compressed and stored in its row in one transaction. A
         block that arrives whole is stored sealed at once.
+        Whoever has damaged the file cannot make its reader ask for more memory than MAX_SEALED.
 Rule 4. A commit within a block is one row in one table, and nothing else: a transaction costs the pages that it
         touches. So the head of a log is that of its last fresh slice, if it has one.
 """
@@ -30,8 +31,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -62,6 +63,12 @@ from replica.log import (
 FORMAT = 0
 APPLICATION_ID = 0x416E6162
 """`Anab`: what `file` and SQLite see at the head of the file."""
+
+MAX_SEALED = 64 << 20
+"""Bytes of the columns of a sealed block, at most. With names, notes and payloads at their limits it has some 20
+MiB; one whose contexts make it larger stays in its parts."""
+HEADER = 1024
+"""Bytes of a slice beside its columns, at most."""
 
 _SCHEMA = """
 CREATE TABLE identity(one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, store TEXT NOT NULL,
@@ -108,6 +115,13 @@ def _hex(replica: int) -> str:
     return f"{replica:016x}"
 
 
+def _bits(text: str) -> int:
+    """The replica id of 16 hexadecimal digits; ValueError where these are none."""
+    if len(text) != 16:
+        raise ValueError(f"{text!r} is no replica id")
+    return int.from_bytes(bytes.fromhex(text), "big")
+
+
 class SqliteLog:
     """The port of `replica.log` over one SQLite connection. Blocks; lives on one thread."""
 
@@ -122,7 +136,7 @@ class SqliteLog:
         self._decompress = zstandard.ZstdDecompressor().decompress
         try:
             self._prepare()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"this file cannot be opened as a store ({error}). Nothing was changed: is it another file, or "
                 "damaged? Restore it from a copy, or begin a new one and let the peers fill it."
@@ -149,13 +163,17 @@ class SqliteLog:
             db.execute("ALTER TABLE log ADD COLUMN store TEXT NOT NULL DEFAULT ''")
 
     def contents(self) -> Contents:
+        with _decoding():
+            return self._contents()
+
+    def _contents(self) -> Contents:
         db = self._db
-        row = db.execute("SELECT store, replica, name, openings, clean, succeeds FROM identity").fetchone()
+        found = db.execute("SELECT store, replica, name, openings, clean, succeeds FROM identity").fetchone()
         identity = None
-        if row is not None:
-            store, replica, name, openings, clean, succeeds = row
+        if found is not None:
+            store, replica, name, openings, clean, succeeds = found
             nonces = _unpack_openings(openings)
-            identity = Identity(store, int(replica, 16), name, nonces, bool(clean), int(succeeds, 16))
+            identity = Identity(store, _bits(replica), name, nonces, bool(clean), _bits(succeeds))
         ends = {}
         types = {(name, schema): n for name, schema, n in db.execute("SELECT name, schema, events FROM type")}
         for number, piece, wall, counter, counted in db.execute(
@@ -168,13 +186,18 @@ class SqliteLog:
             "SELECT number, replica, name, seq, head, wall, counter, parent, after, first_hash, rival_hash, store "
             "FROM log ORDER BY number"
         ):
-            bits = int(replica, 16)
+            bits = _bits(replica)
             if number in ends:
                 last = _unpack_slice(ends[number][0])
                 if last.last > seq:
                     seq, head, (_, wall, counter) = last.last, last.head, ends[number]
             stamp = Stamp(wall, counter, bits)
             logs.append(LogRow(number, bits, name, Head(seq, head), stamp, parent, after, mine, rival, of))
+        whose = {row.number: row.replica for row in logs}
+        for row in logs:
+            apart = whose.get(row.parent) == row.replica and 0 <= row.after < row.head.seq
+            if not (apart if row.parent else row.after == 0):
+                raise ValueError(f"log {row.number} does not part from log {row.parent} at {row.after}")
         return Contents(identity, logs, types)
 
     def write(self, transaction: Transaction) -> None:
@@ -206,7 +229,7 @@ class SqliteLog:
         counted: bytes | None = _pack([(*kind, n) for kind, n in transaction.types.items()])
         fresh: set[int] = set()
         for number, piece in transaction.slices:
-            if piece.is_full:
+            if piece.is_full and piece.size <= MAX_SEALED:
                 self._store_sealed(number, piece)
             else:
                 stamp = rows[number].stamp
@@ -284,7 +307,17 @@ class SqliteLog:
             (self._compress(_pack(piece)), number, piece.first),
         )
 
+    def _unseal(self, sealed: bytes) -> Slice:
+        size = zstandard.frame_content_size(sealed)
+        if not 0 <= size <= MAX_SEALED + HEADER:
+            raise ValueError(f"a sealed block cannot have {size} bytes")
+        return _unpack_slice(self._decompress(sealed))
+
     def block(self, number: int, seq: int) -> Block | None:
+        with _decoding():
+            return self._block(number, seq)
+
+    def _block(self, number: int, seq: int) -> Block | None:
         row = self._db.execute(
             "SELECT first, parent, stamp, named, sealed FROM block WHERE number = ? AND first <= ? "
             "ORDER BY first DESC LIMIT 1",
@@ -294,7 +327,7 @@ class SqliteLog:
             return None
         first, parent, stamp, named, sealed = row
         if sealed is not None:
-            slices = [_unpack_slice(self._decompress(sealed))]
+            slices = [self._unseal(sealed)]
         else:
             fresh = self._db.execute(
                 "SELECT slice FROM fresh WHERE number = ? AND first = ? ORDER BY last", (number, first)
@@ -312,13 +345,14 @@ class SqliteLog:
         ).fetchall()
 
     def command(self, command: str) -> Done | None:
-        row = self._db.execute(
-            "SELECT first, last, wall, counter, replica FROM command WHERE id = ?", (command,)
-        ).fetchone()
-        if row is None:
-            return None
-        first, last, wall, counter, replica = row
-        return Done(command, first, last, Stamp(wall, counter, int(replica, 16)))
+        with _decoding():
+            row = self._db.execute(
+                "SELECT first, last, wall, counter, replica FROM command WHERE id = ?", (command,)
+            ).fetchone()
+            if row is None:
+                return None
+            first, last, wall, counter, replica = row
+            return Done(command, first, last, Stamp(wall, counter, _bits(replica)))
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
@@ -335,12 +369,14 @@ class SqliteLog:
             "ORDER BY stream LIMIT ?3",
             (max(after, first), last, most),
         )
-        return [stream for (stream,) in found]
+        with _decoding():
+            return [stream for (stream,) in found]
 
     def kept(self, span: Span, latest: int | None = None) -> list[Kept]:
         most = -1 if latest is None else latest
         query = f"SELECT kind, key, value FROM kept {_SPAN} ORDER BY key DESC LIMIT ?4"
-        return [Kept(*row) for row in self._db.execute(query, (*span, most))][::-1]
+        with _decoding():
+            return [Kept(*row) for row in self._db.execute(query, (*span, most))][::-1]
 
     def unsealed(self) -> list[tuple[int, int]]:
         return self._db.execute(
@@ -352,10 +388,13 @@ class SqliteLog:
         block = self.block(number, first)
         if block is None:
             return
+        piece = join(block.slices)
+        if piece.size > MAX_SEALED:
+            raise StoreError(f"a block of {piece.size} bytes stays in its parts; at most {MAX_SEALED} are one")
         self._synchronous("NORMAL")
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._store_sealed(number, join(block.slices))
+            self._store_sealed(number, piece)
             types: dict[tuple[str, int], int] = {}
             for (counted,) in self._db.execute(
                 "SELECT types FROM fresh WHERE number = ? AND first = ?", (number, first)
@@ -371,6 +410,26 @@ class SqliteLog:
 
     def close(self) -> None:
         """The connection belongs to its thread, which closes it."""
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """What is no longer what was written raises DamagedLog, whatever it is now."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR:
+            raise  # no room, in use: not damage
+        raise _damage(error) from error
+    except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise _damage(error) from error
+
+
+def _damage(error: Exception) -> DamagedLog:
+    return DamagedLog(
+        f"what is in the file is not what was written ({error}). Nothing was changed: restore the file from a "
+        "copy, or begin a new one and let the peers fill it."
+    )
 
 
 def _has_stores(db: sqlite3.Connection) -> bool:
@@ -453,7 +512,22 @@ class SqliteThread:
         """Call something with the log, on its thread, in one hop."""
         if self._reopened is not None:
             await self._reopened
-        return await self._run(lambda _: call(self._log))
+
+        def work(_: sqlite3.Connection) -> T:
+            try:
+                return call(self._log)
+            except sqlite3.DatabaseError as error:
+                if type(error) is not sqlite3.DatabaseError:  # no room, in use: not damage
+                    raise
+                raise self._damaged(error) from error
+
+        return await self._run(work)
+
+    def _damaged(self, error: Exception) -> DamagedLog:
+        return DamagedLog(
+            f"{self.path} is damaged: {error}. Nothing was changed. What peers hold is whole: begin a new file and "
+            "let them fill it, or restore this one from a copy."
+        )
 
     async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:
         if self._db is None:
@@ -503,11 +577,8 @@ class SqliteReader(SqliteThread):
                 raise StoreError(
                     f"{self.path} cannot be read now: {error}. Nothing was changed: try again."
                 ) from error
-            except (sqlite3.DatabaseError, zstandard.ZstdError, msgspec.MsgspecError, DamagedLog) as error:
-                raise DamagedLog(
-                    f"{self.path} is damaged: {error}. Nothing was changed. What peers hold is whole: begin a new "
-                    "file and let them fill it, or restore this one from a copy."
-                ) from error
+            except (sqlite3.DatabaseError, DamagedLog) as error:
+                raise self._damaged(error) from error
             finally:
                 db.execute("ROLLBACK")
 

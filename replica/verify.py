@@ -1,20 +1,19 @@
 """Verifying: the log against its own hashes, and what was derived from it against what it says.
 
-Rule 1. Each block's head is computed again from its bytes and its parent, to the head of its log: what was changed
-        since it was written, by a disk or by somebody, shows, and where it begins is named.
+Rule 1. The chain of each log, and what stands beside it, is checked block by block (`replica.chain`).
 Rule 2. Presents in memory, snapshots and tables are caches. Each stream is folded from its beginning, without any
         of them, and what differs is named. What is compared is of one moment, that of one look into the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from merge.version import NOTHING, VersionVector
 from replica.backend import Backend
-from replica.block import GENESIS, Head
+from replica.chain import beginning, check_block, check_parting
 from replica.core import Core
 from replica.digest import digest
 from replica.entry import entries
@@ -27,6 +26,7 @@ from replica.projection import EventRows, StreamRows
 from replica.reading import Reader
 from replica.snapshot import Damaged, Loaded, Snapshot, read, span, upon
 
+T = TypeVar("T")
 STREAMS = 256
 """Names of streams that are read at once."""
 
@@ -83,27 +83,36 @@ class Verifier:
 
     async def _chain(self, progress: Progress | None) -> None:
         """Compute the heads of all logs again. A block a hop: the writer goes on in between."""
-        rows = [row for lineage in self._core.memory.lineages.values() for row in lineage.rows]
+        lineages = self._core.memory.lineages
+        rows = [row for lineage in lineages.values() for row in lineage.rows]
         total, done = sum(row.head.seq - row.after for row in rows), 0
         for row in rows:
-            parent: bytes | None = None if row.after else GENESIS
-            seq = row.after
+            end = beginning(self._core.store, row)
+            label, seq = self._core.label(row.replica), row.after
+            if row.parent and not await self._look(lambda reader, row=row: _parts(reader, row)):  # type: ignore[misc]
+                self._differences.append(f"the row of a second history of {label} is damaged: where it parts")
+                continue
             while seq < row.head.seq:
                 try:
-                    checked = await self._backend.run(
-                        lambda log, row=row, seq=seq, parent=parent: check_block(  # type: ignore[misc]
-                            Reader(log, self._core.store, self._core.memory.lineages), row, seq + 1, parent
-                        )
+                    checked = await self._look(
+                        lambda reader, row=row, seq=seq, end=end: check_block(reader, row, seq + 1, end)  # type: ignore[misc]
                     )
                 except (DamagedLog, InvalidBatch) as error:
-                    label = self._core.label(row.replica)
                     self._differences.append(f"the log of {label} is damaged after {label}:{seq}: {error}")
                     break
+                for what in checked.differences:
+                    self._differences.append(f"beside the block after {label}:{seq} is not what it says: {what}")
+                end = checked.end
                 self._blocks += 1
-                done += checked.seq - seq
-                seq, parent = checked
+                done += end.tail.seq - seq
+                seq = end.tail.seq
                 if progress is not None:
                     progress(done, total)
+
+    async def _look(self, ask: Callable[[Reader], T]) -> T:
+        """Ask something of the log as it is known here."""
+        core = self._core
+        return await self._backend.run(lambda log: ask(Reader(log, core.store, core.memory.lineages)))
 
     async def _all(self) -> Any:
         for category in sorted(self._core.aggregates):
@@ -200,19 +209,12 @@ class Verifier:
             self._differences.append(f"{row[0]}: the row of {row[1]}:{row[2]} {where} {table}")
 
 
-def check_block(reader: Reader, row: LogRow, seq: int, parent: bytes | None) -> Head:
-    """The head after the block of a log in which event `seq` lies, computed from its bytes.
-
-    DamagedLog where it is not what the log says; `parent` is the head before it, where that is known.
-    """
-    opened = reader.open(row, seq)
-    if parent is not None and opened.piece.base != parent:
-        raise DamagedLog("the next block does not stand on it")
-    opened.before.tail.copy().accept(opened.piece, opened.decoded)
-    head = Head(opened.piece.last, opened.piece.head)
-    if head.seq == row.head.seq and head != row.head:
-        raise DamagedLog("it ends in another head than was written")
-    return head
+def _parts(reader: Reader, row: LogRow) -> bool:
+    """A second history parts where its row says; it does not where the blocks there are damaged."""
+    try:
+        return check_parting(reader, row, reader.lineages[row.replica])
+    except DamagedLog:
+        return False
 
 
 def _reader(log: Log, store: str) -> tuple[Reader, VersionVector]:

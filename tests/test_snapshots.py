@@ -295,7 +295,7 @@ async def test_a_replica_takes_snapshots_by_itself_and_verifies_them(tmp_path):
     with sqlite3.connect(path) as db:
         rows = db.execute("SELECT key, value FROM kept WHERE kind = 'snapshot'").fetchall()
         for key, value in rows:
-            held = msgspec.msgpack.decode(value, type=Snapshot)
+            held = read(Kept("snapshot", key, value))
             state = msgspec.msgpack.encode([["forged", 0]])
             forged = msgspec.msgpack.encode(msgspec.structs.replace(held, fold=state))
             db.execute("UPDATE kept SET value = ? WHERE key = ?", (forged, key))

@@ -1,0 +1,124 @@
+"""What may stand in an edit of a text, checked before it is handed to Yjs.
+
+Edits come from others. Yjs makes room for as many clients as an update says it has, and reads values within values
+by recursion: a few bytes that claim 2^29 clients take a gigabyte, and an array in an array, 100,000 deep, ends the
+process without a word. An edit of plain text needs none of that: runs of characters, what was deleted, and gaps.
+
+    update    = clients, { blocks, client, clock, { block } }, clients, { client, ranges, { clock, length } }
+    block     = 0, length                   of characters that are gone
+              | 10, length                  that are not in this update
+              | info, [origin], [right], [parent], [key], content
+    parent    = 1, name | 0, id             where neither origin nor right says it
+    content   = length | characters         by the lower bits of info: 1, deleted; 4, a string
+
+Numbers are unsigned, seven bits a byte, the lowest first; strings are their length in bytes and UTF-8; `info` is
+one byte. Whatever is counted takes a byte or more, so no count exceeds the bytes that are left.
+
+Source: the first update format of Yjs, https://github.com/yjs/yjs.
+"""
+
+from __future__ import annotations
+
+import re
+
+GONE, DELETED, STRING, ABSENT = 0, 1, 4, 10
+KEY, RIGHT, ORIGIN = 0x20, 0x40, 0x80
+CONTENT = 0x0F
+
+_NUMBER = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
+_ID = _NUMBER * 2
+_PLACE = rb"(?:\x84%b|\x44%b|\xc4%b)" % (_ID, _ID, _ID * 2)
+_typed = re.compile(rb"\x01\x01%b%b([\x00-\x7f])(.*)\x00" % (_ID, _PLACE), re.DOTALL).fullmatch
+"""Most edits by far: some characters, typed in one place, and nothing deleted. The same as below, in one step."""
+
+
+class _Bytes:
+    """An update, and how much of it was read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.at = data, 0
+
+    def byte(self) -> int:
+        self.at += 1
+        return self._data[self.at - 1]
+
+    def number(self) -> int:
+        byte = self._data[self.at]
+        self.at += 1
+        if byte < 0x80:
+            return byte
+        value, shift = byte & 0x7F, 7
+        while byte >= 0x80:
+            if shift > 63:
+                raise ValueError("a number of more than 64 bits")
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+        return value
+
+    def count(self) -> int:
+        """A number of things that follow."""
+        value = self.number()
+        if value > len(self._data) - self.at:
+            raise ValueError(f"{value} things in {len(self._data) - self.at} bytes")
+        return value
+
+    def string(self) -> None:
+        size = self.count()
+        self._data[self.at : self.at + size].decode()
+        self.at += size
+
+    def identity(self) -> None:
+        self.number()
+        self.number()
+
+
+def check(update: bytes) -> None:
+    """ValueError where an update is no edit of a text."""
+    typed = _typed(update)
+    if typed is not None and len(typed[2]) == typed[1][0]:
+        typed[2].decode()
+        return
+    read = _Bytes(update)
+    try:
+        _update(read)
+    except IndexError:
+        raise ValueError("it ends too early") from None
+    if read.at != len(update):
+        raise ValueError(f"{len(update) - read.at} bytes too many")
+
+
+def _update(read: _Bytes) -> None:
+    for _ in range(read.count()):
+        blocks = read.count()
+        read.identity()
+        for _ in range(blocks):
+            _block(read)
+    for _ in range(read.count()):
+        read.number()
+        for _ in range(read.count()):
+            read.identity()
+
+
+def _block(read: _Bytes) -> None:
+    info = read.byte()
+    if info in (GONE, ABSENT):
+        read.number()
+        return
+    if info & ORIGIN:
+        read.identity()
+    if info & RIGHT:
+        read.identity()
+    if not info & (ORIGIN | RIGHT):
+        if read.number() == 1:
+            read.string()
+        else:
+            read.identity()
+        if info & KEY:
+            read.string()
+    if info & CONTENT == DELETED:
+        read.number()
+    elif info & CONTENT == STRING:
+        read.string()
+    else:
+        raise ValueError(f"content of the kind {info & CONTENT}, which is no text")

@@ -1,0 +1,84 @@
+"""The chain of a log, verified: its blocks against their own hashes, and what stands beside them against them.
+
+Rule 1. Each block's head is computed again from its bytes and its parent, to the head of its log: what was changed
+        since it was written, by a disk or by somebody, shows, and where it begins is named.
+Rule 2. What stands beside a block (the stamp before it, what its log had observed by then, in which streams it has
+        events, which commands it carried out) and in the row of a log (its stamp, its name, where it parts) follows
+        from the blocks, and says how they are read. It is made again from them, and what differs is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from replica.block import GENESIS, Head, Tail
+from replica.errors import DamagedLog
+from replica.introduction import read_introduction
+from replica.lineage import Lineage
+from replica.log import LogRow
+from replica.reading import End, Opened, Reader
+
+
+class Checked(NamedTuple):
+    """A block that was checked: the end of its log after it, and what beside it differs, in words."""
+
+    end: End
+    differences: list[str]
+
+
+def beginning(store: str, row: LogRow) -> End | None:
+    """The end before the first event of a log; None where it parts from another log."""
+    return None if row.after else End(Tail(row.store or store, row.replica, Head(0, GENESIS)))
+
+
+def check_block(reader: Reader, row: LogRow, seq: int, before: End | None) -> Checked:
+    """Check the block of a log in which event `seq` lies; `before` is the end before it, where that is known.
+
+    DamagedLog where the block itself is not what the log says.
+    """
+    opened = reader.open(row, seq)
+    if before is not None and opened.piece.base != before.tail.hash:
+        raise DamagedLog("the next block does not stand on it")
+    head = Head(opened.piece.last, opened.piece.head)
+    end = reader.end_at(row, head)
+    if end is None:
+        raise DamagedLog("it ends in another head than was written")
+    differences = [*_beside(reader, row, opened, before)]
+    if head.seq == row.head.seq and end.stamp != row.stamp:
+        differences.append("the stamp that its log is said to end with")
+    return Checked(end, differences)
+
+
+def _beside(reader: Reader, row: LogRow, opened: Opened, before: End | None) -> Iterator[str]:
+    first, start = opened.piece.first, opened.before
+    if before is not None and start.stamp != before.stamp:
+        yield "the stamp before it"
+    if before is not None and {*start.named.values()} != {*before.named.values()}:
+        yield "what its log had observed before it"
+    for stream in opened.decoded.streams:
+        if (row.number, first) not in reader.log.blocks_of(stream):
+            yield f"that it has events of {stream}"
+    folded = not reader.lineages[row.replica].forked
+    for commit in opened.decoded.commits if folded else ():
+        if commit.note is not None and commit.note.command is not None:
+            if reader.log.command(commit.note.command) is None:
+                yield f"that it carried out the command {commit.note.command!r}"
+    if first == 1 and not row.parent:
+        named = read_introduction(opened.decoded.commits[0], {row.store or reader.store}).name
+        if named != row.name:
+            yield f"the name of its replica, {named!r}"
+
+
+def check_parting(reader: Reader, row: LogRow, lineage: Lineage) -> bool:
+    """A log parts from another one where its row says, with these hashes."""
+    parent = next(other for other in lineage.rows if other.number == row.parent)
+    found = []
+    for one in (row, parent):
+        layout = reader.layout(one, row.after + 1)
+        index = layout.index_after(row.after)
+        if index is None or index == len(layout.lasts):
+            return False
+        found.append((layout.hash_at(index), layout.hash_at(index + 1)))
+    (mine, first_hash), (theirs, rival_hash) = found
+    return mine == theirs and (first_hash, rival_hash) == (row.first_hash, row.rival_hash)
