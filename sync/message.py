@@ -10,6 +10,9 @@
 | 5   | Bye     | the session ends, and why                                                             |
 | 6   | Known   | what members are known to have observed, those that have not been said on this link   |
 
+What a Hello says of stores and a Known of members is kept, and can be held against nothing else: both end in a
+check of 8 bytes, so that what has changed on its way is no claim. All else is believed when it proves right.
+
 Every message is an array that begins with its tag. Unknown tags and extra elements end the session: a later
 format says so in its Hello.
 """
@@ -59,6 +62,7 @@ class Hello(_Message, frozen=True, tag=0):
     """Wall ms: no commit stamped later may be sent here."""
     joined: Annotated[list[Words], msgspec.Meta(max_length=MOST_HEARD)] = []
     """Other stores that have become one with this."""
+    check: bytes = b""
 
     @property
     def stores(self) -> frozenset[str]:
@@ -103,22 +107,26 @@ class Bye(_Message, frozen=True, tag=5):
 class Known(_Message, frozen=True, tag=6):
     rows: list[tuple[Bits64, list[tuple[Bits64, Bits64]]]]
     """Members, each with the version that it is known to have observed."""
-    check: bytes
-    """A digest of the rows: nothing else shows that they arrived as they were said, and what is known grows."""
-
-    @classmethod
-    def of(cls, rows: list[tuple[int, list[tuple[int, int]]]]) -> Known:
-        return cls(rows, _check(rows))
-
-    @property
-    def intact(self) -> bool:
-        return self.check == _check(self.rows)
+    check: bytes = b""
 
 
 Message = Hello | Have | Batch | Ack | Digest | Bye | Known
 
-encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode
+
+
+def encode(message: Message) -> bytes:
+    """The frame of a message; with its check, where it is to have one."""
+    if isinstance(message, Hello | Known):
+        message = msgspec.structs.replace(message, check=_check(message))
+    return _encode(message)
+
+
+def _check(message: Hello | Known) -> bytes:
+    """8 bytes that follow from all else that a message says."""
+    whole = _encode(msgspec.structs.replace(message, check=b""))
+    return blake2b(whole, digest_size=8, person=PERSON).digest()
 
 
 def decode(frame: bytes) -> Message:
@@ -129,17 +137,15 @@ def decode(frame: bytes) -> Message:
         message: Message = _decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RemoteProtocolError("unreadable", f"a frame that is no message: {error}") from error
+    if isinstance(message, Hello | Known) and message.check != _check(message):
+        raise RemoteProtocolError("unreadable", f"a {type(message).__name__} that has changed on its way")
     return message
-
-
-def _check(rows: object) -> bytes:
-    return blake2b(encode(rows), digest_size=8, person=PERSON).digest()
 
 
 def digest_of(heads: Heads) -> bytes:
     """16 bytes that name a set of heads."""
     rows = sorted((replica, *head) for replica, own in heads.items() for head in own)
-    return blake2b(encode(rows), digest_size=16, person=PERSON).digest()
+    return blake2b(_encode(rows), digest_size=16, person=PERSON).digest()
 
 
 def heads_of(rows: Iterable[tuple[int, int, bytes]]) -> Heads:

@@ -305,10 +305,6 @@ class Session:
                 raise RemoteProtocolError(
                     "too-large", "what is known of members, in more parts than one message holds"
                 )
-            if not message.intact:
-                raise RemoteProtocolError(
-                    "unreadable", "what is known of members arrived otherwise than it was said"
-                )
             self._out.append(Learn(message.rows))
         else:
             if message.known != self._known.digest:
@@ -426,7 +422,7 @@ class Session:
                 pairs += len(row) + 1
                 self._told[member] = row
         if news:
-            self._say(Known.of(news))
+            self._say(Known(news))
 
     def _push(self, slices: list[Slice], newest: int) -> bool:
         """Send what has just become durable, if the peer has all that is below it and room for it."""
