@@ -1,0 +1,86 @@
+"""Comparisons: what comparing presents with peers has come to. (How it is done: `replica.comparing`.)
+
+Rule 1. A divergence is an alarm: two replicas hold the same events of a stream, and read them differently. There is
+        one a peer and stream, however often it is seen; it goes when the two compare equal again, or when one of
+        them has other code.
+Rule 2. What is not compared is counted, and why: never silence.
+Rule 3. All of it is bounded, whatever peers claim.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from typing import Any
+
+from replica.status import Divergence, LeftOut
+
+MOST = 64
+"""Alarms that are kept: enough to see which aggregate they have in common. Of more only the number."""
+MOST_LEFT = 10_000
+"""Streams, a peer, that are known to be left out."""
+DIGESTS = 256
+"""Presents whose digests are remembered, for the next link that asks."""
+
+OTHER_CODE, POISONED = "other code", "poisoned"
+
+
+class Comparisons:
+    """What is known at one replica of how its presents compare with those of its peers."""
+
+    def __init__(self) -> None:
+        self.equal = 0
+        """Comparisons of which both sides came to the same."""
+        self.mended = 0
+        """Presents in memory that were not the fold of their log, and were read again."""
+        self.more = 0
+        """Divergences that were seen while there were MOST already."""
+        self.unsaid: list[Divergence] = []
+        """What the shell should log."""
+        self.digests: OrderedDict[str, tuple[Any, bytes]] = OrderedDict()
+        """By stream: a state, and its digest."""
+        self._open: dict[tuple[int, str], Divergence] = {}
+        self._left: dict[int, dict[str, str]] = {}
+
+    @property
+    def divergences(self) -> tuple[Divergence, ...]:
+        """The alarms that stand."""
+        return tuple(self._open.values())
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What is not compared, and why."""
+        counts = Counter(
+            (why, stream.split("/", 1)[0] if why == OTHER_CODE else stream)
+            for left in self._left.values()
+            for stream, why in left.items()
+        )
+        return tuple(LeftOut(why, what, streams) for (why, what), streams in sorted(counts.items()))
+
+    def compared(self, peer: int, stream: str) -> None:
+        """Both came to the same."""
+        self.equal += 1
+        self._open.pop((peer, stream), None)
+        self._left.get(peer, {}).pop(stream, None)
+
+    def leave_out(self, peer: int, stream: str, why: str) -> None:
+        """These two cannot be compared."""
+        self._open.pop((peer, stream), None)
+        left = self._left.setdefault(peer, {})
+        if len(left) < MOST_LEFT or stream in left:
+            left[stream] = why
+
+    def explained(self, peer: int, stream: str) -> bool:
+        """An alarm says all that can be found out; or there are so many that no more is."""
+        found = self._open.get((peer, stream))
+        return len(self._open) >= MOST if found is None else found.event is not None or bool(found.fault)
+
+    def alarm(self, found: Divergence) -> None:
+        """Raise an alarm, or say more of one that stands."""
+        key = int(found.peer), found.stream
+        before = self._open.get(key)
+        if before is None and len(self._open) >= MOST:
+            self.more += 1
+        elif before is None or not self.explained(*key):
+            if before is None or found.event is not None or found.fault:
+                self._open[key] = found
+                self.unsaid.append(found)
