@@ -30,8 +30,10 @@ class Process:
         seed: int | None = None,
         module: str = "demo.worker",
         hear: Callable[[str, dict[str, Any]], None] = lambda name, told: None,
+        options: tuple[str, ...] = (),
     ) -> None:
         self.name, self.path, self.seed, self.module, self.hear = name, path, seed, module, hear
+        self.options = options
         self.port = 0
         self.started = False
         self._numbers = itertools.count(1)
@@ -47,11 +49,11 @@ class Process:
 
     async def start(self) -> None:
         """Start it, and wait until it listens; on the port that it had before, if it had one."""
-        options = [] if self.seed is None else ["--seed", str(self.seed)]
+        given = [*self.options, *(() if self.seed is None else ("--seed", str(self.seed)))]
         ready = self._expect(0)
         self.started = True
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", self.module, str(self.path), self.name, "--port", str(self.port), *options,
+            sys.executable, "-m", self.module, str(self.path), self.name, "--port", str(self.port), *given,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip

@@ -5,13 +5,22 @@ Rule 1. A divergence is an alarm: two replicas hold the same events of a stream,
         them has other code.
 Rule 2. What is not compared is counted, and why: never silence.
 Rule 3. All of it is bounded, whatever peers claim.
+Rule 4. Alarms stand beside the log, for those who look into the file. Those of other code than that which opens it
+        are let go of: it is compared anew.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
+from merge.version import Dot, ReplicaId
+from replica.decider import Decider
+from replica.draft import Draft
+from replica.log import Kept, Span
 from replica.status import Divergence, LeftOut
 
 MOST = 64
@@ -21,13 +30,14 @@ MOST_LEFT = 10_000
 DIGESTS = 256
 """Presents whose digests are remembered, for the next link that asks."""
 
+KIND = "divergence"
 OTHER_CODE, POISONED = "other code", "poisoned"
 
 
 class Comparisons:
     """What is known at one replica of how its presents compare with those of its peers."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Iterable[Kept], aggregates: Mapping[str, Decider]) -> None:
         self.equal = 0
         """Comparisons of which both sides came to the same."""
         self.mended = 0
@@ -40,6 +50,12 @@ class Comparisons:
         """By stream: a state, and its digest."""
         self._open: dict[tuple[int, str], Divergence] = {}
         self._left: dict[int, dict[str, str]] = {}
+        self._aggregates = aggregates
+        self._changed: set[tuple[int, str]] = set()
+        """Alarms that are other than those beside the log."""
+        for one in kept:
+            if one.kind == KIND:
+                self._recall(one)
 
     @property
     def divergences(self) -> tuple[Divergence, ...]:
@@ -59,12 +75,12 @@ class Comparisons:
     def compared(self, peer: int, stream: str) -> None:
         """Both came to the same."""
         self.equal += 1
-        self._open.pop((peer, stream), None)
+        self._clear(peer, stream)
         self._left.get(peer, {}).pop(stream, None)
 
     def leave_out(self, peer: int, stream: str, why: str) -> None:
         """These two cannot be compared."""
-        self._open.pop((peer, stream), None)
+        self._clear(peer, stream)
         left = self._left.setdefault(peer, {})
         if len(left) < MOST_LEFT or stream in left:
             left[stream] = why
@@ -83,4 +99,53 @@ class Comparisons:
         elif before is None or not self.explained(*key):
             if before is None or found.event is not None or found.fault:
                 self._open[key] = found
+                self._changed.add(key)
                 self.unsaid.append(found)
+
+    def _clear(self, peer: int, stream: str) -> None:
+        key = int(peer), stream
+        if self._open.pop(key, None) is not None:
+            self._changed.add(key)
+
+    # --- beside the log ---
+
+    @property
+    def unsaved(self) -> bool:
+        """Other alarms stand than beside the log."""
+        return bool(self._changed)
+
+    def save(self, draft: Draft) -> None:
+        """Let the alarms that stand now stand beside the log."""
+        for peer, stream in self._changed:
+            key, found = f"{peer:016x} {stream}", self._open.get((peer, stream))
+            if found is None:
+                draft.let_go(Span.one(KIND, key))
+            else:
+                draft.keep(KIND, key, _encode((self._fold_of(stream), _plain(found))))
+        self._changed.clear()
+
+    def _recall(self, kept: Kept) -> None:
+        """An alarm that was raised before this process began."""
+        fold, (stream, peer, since, event, *rest) = _decode(kept.value)
+        key = int(peer[0]), stream
+        if fold == self._fold_of(stream) or not self._aggregates:
+            dot = None if event is None else Dot(ReplicaId(*event[:2]), event[2])
+            self._open[key] = Divergence(stream, ReplicaId(*peer), since, dot, *rest)
+        else:
+            self._changed.add(key)
+
+    def _fold_of(self, stream: str) -> str:
+        aggregate = self._aggregates.get(stream.split("/", 1)[0])
+        return "" if aggregate is None else aggregate.fingerprint()
+
+
+def _plain(one: Divergence) -> tuple[Any, ...]:
+    event = None
+    if one.event is not None:
+        event = int(one.event.replica), str(one.event.replica), one.event.seq
+    peer = int(one.peer), one.peer.label
+    return one.stream, peer, one.since, event, one.type, one.here, one.there, one.fault, one.what
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode

@@ -130,7 +130,7 @@ class Core:
         """Streams of which a snapshot should be taken."""
         self.complaints: list[str] = []
         """What the shell should log: nothing is lost by it, and somebody should know."""
-        self.comparisons = Comparisons()
+        self.comparisons = Comparisons(kept, self.aggregates)
         """How presents compare with those of peers."""
         self.unfrozen: set[str] = set()
         """Categories of which none can be taken."""

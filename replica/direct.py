@@ -194,6 +194,12 @@ class DirectReplica:
             self._step(lambda: read_again(self.core, stream))
             self.flush()
 
+    def keep_alarms(self) -> None:
+        """Keep what differs from the presents of peers beside the log."""
+        if self.core.comparisons.unsaved:
+            self.core.comparisons.save(self.core.draft)
+            self.flush()
+
     def doubt(self) -> None:
         """A peer goes by this id too: go on under a new one."""
         self.core.doubt()

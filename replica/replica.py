@@ -505,11 +505,14 @@ class Replica(TimeTravel):
             self._folds.clear()
             await self._pump.do(lambda: read_again(self._core, stream))
 
-    def say_alarms(self) -> None:
-        """Log the divergences that were found since."""
-        found, self._core.comparisons.unsaid = self._core.comparisons.unsaid, []
+    async def keep_alarms(self) -> None:
+        """Log the divergences that were found since, and keep those that stand beside the log."""
+        comparisons = self._core.comparisons
+        found, comparisons.unsaid = comparisons.unsaid, []
         for divergence in found:
             log.error("%s: %s", self.name, divergence)
+        if comparisons.unsaved:
+            await self._pump.do(lambda: comparisons.save(self._core.draft))
 
     async def doubt(self) -> None:
         """A peer goes by this id too: go on under a new one."""

@@ -4,7 +4,7 @@ Rule 1. Of two replicas the one with the smaller id begins. At a tick it says a 
         changed come first, then all others in turn, once a session. What was compared and was the same is not said
         again until it changes: where nothing changes, nothing is said.
 Rule 2. The other one answers with a verdict a row (Compared). What cannot be compared at this moment, because one
-        side has heard of more, comes again; so does what was not answered. A difference is looked into first.
+        side has heard of more, comes again; so does what was not answered, and what differs once.
 Rule 3. Both fold a stream that differs from their logs, and tell each other what they come to along it (Traced),
         in ever smaller stretches, until each can name the event and raise the alarm. Where that does not come to
         an end there is an alarm all the same, without an event.
@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from itertools import chain, islice
 from typing import NamedTuple, TypeAlias
 
-from merge.version import Dot, ReplicaId, printable
+from merge.version import ReplicaId
 from replica.comparing import (
     First,
     Look,
@@ -42,7 +42,7 @@ from replica.comparing import (
 from replica.comparisons import OTHER_CODE, POISONED
 from replica.core import Core
 from replica.errors import AnabranchError
-from replica.status import Divergence
+from sync.alarms import Alarms
 from sync.message import ROWS, Compared, Presents, Traced
 from sync.protocol import Session
 
@@ -61,8 +61,11 @@ ROUNDS = 8
 """Rounds of a search; three are enough for four million events."""
 PATIENCE = 5
 """Ticks that an answer to a round may take."""
-DOUBTS = 3
-"""Comparisons in a row that end in a difference, after which there is an alarm without an event."""
+TWICE = 2
+"""Comparisons in a row that end in a difference, after which it is looked into. One may come of a flipped bit in a
+frame: no hash vouches for what is said here."""
+DOUBTS = 5
+"""The same, after which there is an alarm without an event."""
 AGAIN = 8
 """Ticks until a stream that differs is compared again."""
 
@@ -119,7 +122,7 @@ class Comparing:
         self._rounds = 0
         self._debt = self._cold = self._ticks = 0
         self._answers = ANSWERS
-        self._now = now
+        self._alarms = Alarms(core, now)
 
     @property
     def _peer(self) -> ReplicaId:
@@ -143,7 +146,7 @@ class Comparing:
 
     def tick(self, now: int) -> Steps[Reply] | None:
         """About 2 s have passed, it is `now` (wall ms), and the conversation is at rest: what to do."""
-        self._ticks, self._now = self._ticks + 1, now
+        self._ticks, self._alarms.now = self._ticks + 1, now
         self._debt, self._answers = max(0, self._debt - EVENTS), ANSWERS
         if not self._begins or self._debt:
             return None
@@ -256,7 +259,8 @@ class Comparing:
                 self._diverged[row.stream] = None
             elif verdict == DIFFERENT:
                 self._others[row.stream] = None
-                search = search or row.stream
+                if self._differed[row.stream] >= TWICE:
+                    search = search or row.stream
         if search is None:
             return []
         self._rounds = 0
@@ -328,24 +332,18 @@ class Comparing:
     def _note(self, row: Row, verdict: int, mine: Row | int | None = None) -> None:
         """Remember what has come out for a stream."""
         stream = row.stream
-        if verdict == LATER:
-            return
-        if verdict != DIFFERENT:
+        if verdict == DIFFERENT:
+            self._differed[stream] = self._differed.get(stream, 0) + 1
+            if self._differed[stream] == DOUBTS:
+                here, there = (mine.present, row.present) if isinstance(mine, Row) else (row.present, b"")
+                self._alarms.unexplained(self._peer, stream, here, there)
+        elif verdict != LATER:
             self._differed.pop(stream, None)
             self._diverged.pop(stream, None)
             if verdict == EQUAL:
                 self._comparisons.compared(self._peer, stream)
             else:
                 self._leave_out(stream, POISONED if verdict == POISON else OTHER_CODE)
-            return
-        self._differed[stream] = self._differed.get(stream, 0) + 1
-        if self._differed[stream] == DOUBTS:
-            here, there = (mine.present, row.present) if isinstance(mine, Row) else (row.present, b"")
-            self._alarm(
-                stream, here, there, "",
-                f"{printable(stream)} reads differently here and at {self._peer}, of the same events; the event with "
-                f"which that begins was not found. Nothing is lost. {self._doubt_of(stream)}",
-            )  # fmt: skip
 
     def _leave_out(self, stream: str, why: str) -> None:
         self._comparisons.leave_out(self._peer, stream, why)
@@ -359,64 +357,16 @@ class Comparing:
             return None
         here, there = mine.marks[-1].present, theirs[-1].present
         if whole and here != read:
-            yield from self._own_fault(said, stream, here, there)
+            again = yield from self._marks(said, stream, 0, 0)
+            if again.marks[-1].present != here:
+                self._alarms.no_function(self._peer, stream, read, there)
+            else:
+                yield Mend(stream)
+                self._alarms.damaged_here(self._peer, stream, read, here, there)
             return None
         found = first_difference(low, mine, theirs)
-        if isinstance(found, Stretch):
-            return found
         if isinstance(found, First):
-            event = Dot(self._core.label(found.event.replica), found.event.seq)
-            self._alarm(
-                stream, found.mine.present, found.theirs.present, "",
-                f"{printable(stream)} reads differently here and at {self._peer}, from {event} "
-                f"{printable(found.type)} on: {found.mine.present.hex()} here, {found.theirs.present.hex()} there. "
-                f"Both hold the same events, and nothing is lost. {self._doubt_of(stream)}",
-                event, found.type,
-            )  # fmt: skip
+            self._alarms.differs(self._peer, stream, found)
         elif found is None and whole:
-            self._alarm(
-                stream, here, there, "peer",
-                f"{printable(stream)} was read differently at {self._peer}, and its log comes to what is read here: "
-                "its present in memory, or a snapshot, was at fault. It reads it again; nothing is lost, and nothing "
-                "is to be done here.",
-            )  # fmt: skip
-        return None
-
-    def _own_fault(self, said: Said, stream: str, here: bytes, there: bytes) -> Steps[None]:
-        """What is read here is not what the log comes to here."""
-        read, name = said.rows[stream].present, printable(stream)
-        again = yield from self._marks(said, stream, 0, 0)
-        if again.marks[-1].present != here:
-            words = (
-                f"{name} comes to another present whenever it is folded here. The log is whole, and nothing is "
-                f"lost. {self._doubt_of(stream)}"
-            )
-        else:
-            yield Mend(stream)
-            words = (
-                f"{name}: what was read here ({read.hex()}) was not what its log comes to ({here.hex()}). The log "
-                "is whole: the present was read again from it, and its snapshots were dropped. If that comes "
-                f"again, memory or disk is failing, or the order of arrival counts. {self._doubt_of(stream)}"
-            )
-        self._alarm(stream, read, there, "here", words)
-
-    def _doubt_of(self, stream: str) -> str:
-        aggregate = type(self._core.aggregate_of(stream))
-        return (
-            f"{aggregate.__name__} (fold_version {aggregate.fold_version}) must be a function of its events alone: "
-            f"see what `assert_converges({aggregate.__name__})` says, mend it, and raise its fold_version."
-        )
-
-    def _alarm(
-        self,
-        stream: str,
-        here: bytes,
-        there: bytes,
-        fault: str,
-        what: str,
-        event: Dot | None = None,
-        type: str = "",
-    ) -> None:
-        self._comparisons.alarm(
-            Divergence(stream, self._peer, self._now, event, type, here.hex(), there.hex(), fault, what)
-        )
+            self._alarms.damaged_there(self._peer, stream, here, there)
+        return found if isinstance(found, Stretch) else None

@@ -161,23 +161,28 @@ class Conversation:
     async def _take(self, steps: Steps[Reply]) -> None:
         """All steps of a comparison. Whatever becomes of it, the conversation goes on."""
         try:
-            answer = None
-            while True:
-                asked = steps.send(answer)
-                answer = None
-                if isinstance(asked, Mend):
-                    await self._replica.mend(asked.stream)
-                elif asked is not None:
-                    answer = await self._replica.read(lambda reader, asked=asked: asked.call(reader.log))  # type: ignore[misc]
-                await asyncio.sleep(0)
-        except StopIteration as done:
-            self._say(self.session.compared(done.value))
+            found = await self._carry_through(steps)
+            await self._replica.keep_alarms()
+            self._say(self.session.compared(found))
         except Closed:
             return
         except Exception:
             log.exception("%s: presents could not be compared; all else goes on", self._replica.name)
-        finally:
-            self._replica.say_alarms()
+
+    async def _carry_through(self, steps: Steps[Reply]) -> Reply:
+        answer = None
+        while True:
+            try:
+                asked = steps.send(answer)
+            except StopIteration as done:
+                found: Reply = done.value
+                return found
+            answer = None
+            if isinstance(asked, Mend):
+                await self._replica.mend(asked.stream)
+            elif asked is not None:
+                answer = await self._replica.read(lambda reader, asked=asked: asked.call(reader.log))  # type: ignore[misc]
+            await asyncio.sleep(0)
 
     async def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -115,7 +115,9 @@ class DirectNode:
                     comparing = self.comparing[link]
                     steps = comparing.tick(self.now) if message is None else comparing.receive(message)
                     if steps is not None:
-                        self._do(link, session.compared(self._carry_out(steps)))
+                        said = self._carry_out(steps)
+                        self.replica.keep_alarms()
+                        self._do(link, session.compared(said))
                 case Close(error):
                     self.ended[link] = error
 

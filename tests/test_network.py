@@ -212,6 +212,13 @@ class NetworkMachine(RuleBasedStateMachine):
             for dot in node.replica.core.memory.version:
                 assert dot.seq == 1 or dot in self.ends
 
+    @invariant()
+    def nobody_raises_an_alarm(self) -> None:
+        """Presents are compared all the time, and those of honest replicas are equal whenever they can be."""
+        for node in self.network.nodes.values():
+            assert node.divergences == ()
+            assert node.replica.core.comparisons.mended == 0
+
     def teardown(self) -> None:
         """Time passes until the last clock's horizon; then all agree, and with the model."""
         network = self.network
@@ -220,6 +227,9 @@ class NetworkMachine(RuleBasedStateMachine):
         network.settle()
         replicas = [node.replica for node in network.nodes.values()]
         assert network.faults() == []
+        self.nobody_raises_an_alarm()
+        if self.acknowledged:
+            assert all(replica.core.comparisons.equal > 0 for replica in replicas)
         first = replicas[0]
         for replica in replicas:
             assert replica.core.memory.version == first.core.memory.version
