@@ -40,6 +40,8 @@ MARKS = 128
 """Marks along a stream, between this and twice as many: 6 KiB in a message, and two rounds for 30,000 events."""
 PORTION = 2048
 """Events that are read from the log, and folded, at once."""
+READING = 1000
+"""What reading a stream from the log costs beside folding it, in events: a block or a few."""
 RAISED = bytes(16)
 """In the place of a digest: folding has raised."""
 
@@ -131,7 +133,7 @@ def events_of(moment: Moment, stream: str) -> bytes:
 
 
 def loaded_row(core: Core, moment: Moment, stream: str) -> tuple[Row, int]:
-    """What to say of a present in memory; and how many events it holds."""
+    """What to say of a present in memory; and what that costs: as many events as it holds."""
     state = moment.memory.presents[stream]
     present = _remembered_digest(core, stream, state)
     row = Row(stream, fold_name(core.aggregate_of(stream)), events_of(moment, stream), present)
@@ -139,10 +141,14 @@ def loaded_row(core: Core, moment: Moment, stream: str) -> tuple[Row, int]:
 
 
 def cold_row(core: Core, moment: Moment, stream: str) -> Steps[tuple[Row, int] | None]:
-    """The same of a present that is not in memory, and stays out of it; None where it has no events.
+    """The same of a present that is not in memory, and stays out of it; None where it has no events. And its cost.
 
     Raises what reading or folding raises.
     """
+    remembered = core.comparisons.cold
+    known: tuple[Blocks, Row] | None = remembered.get(stream)
+    if known is not None and known[0] is moment.blocks:
+        return known[1], 0
     loaded: Loaded = yield Look(
         lambda log: load_streams(moment.reader(core, log), (stream,), core.aggregate_of, {})[stream]
     )
@@ -151,7 +157,12 @@ def cold_row(core: Core, moment: Moment, stream: str) -> Steps[tuple[Row, int] |
         return None
     aggregate = core.aggregate_of(stream)
     present = _digest(aggregate, stream, fold_apart(core, stream, loaded))
-    return Row(stream, fold_name(aggregate), _events_name(moment, stands), present), loaded.events + events
+    row = Row(stream, fold_name(aggregate), _events_name(moment, stands), present)
+    if core.memory is moment.memory:
+        remembered[stream] = moment.blocks, row
+        if len(remembered) > DIGESTS:
+            remembered.popitem(last=False)
+    return row, READING + loaded.events + events
 
 
 def _events_name(moment: Moment, stands: VersionVector) -> bytes:

@@ -28,7 +28,7 @@ MOST = 64
 MOST_LEFT = 10_000
 """Streams, a peer, that are known to be left out."""
 DIGESTS = 256
-"""Presents whose digests are remembered, for the next link that asks."""
+"""Presents whose digests are remembered, in memory or not, for the next link that asks."""
 
 KIND = "divergence"
 OTHER_CODE, POISONED = "other code", "poisoned"
@@ -48,6 +48,8 @@ class Comparisons:
         """What the shell should log."""
         self.digests: OrderedDict[str, tuple[Any, bytes]] = OrderedDict()
         """By stream: a state, and its digest."""
+        self.cold: OrderedDict[str, Any] = OrderedDict()
+        """By stream that is not in memory: what it came to, and which blocks were read for that."""
         self._open: dict[tuple[int, str], Divergence] = {}
         self._left: dict[int, dict[str, str]] = {}
         self._aggregates = aggregates
@@ -72,6 +74,11 @@ class Comparisons:
         )
         return tuple(LeftOut(why, what, streams) for (why, what), streams in sorted(counts.items()))
 
+    def changed(self, streams: Iterable[str]) -> None:
+        """These have new events."""
+        for stream in streams if self.cold else ():
+            self.cold.pop(stream, None)
+
     def compared(self, peer: int, stream: str) -> None:
         """Both came to the same."""
         self.equal += 1
@@ -86,9 +93,9 @@ class Comparisons:
             left[stream] = why
 
     def explained(self, peer: int, stream: str) -> bool:
-        """An alarm says all that can be found out; or there are so many that no more is."""
+        """An alarm names the event; or there are so many alarms that nobody looks for one."""
         found = self._open.get((peer, stream))
-        return len(self._open) >= MOST if found is None else found.event is not None or bool(found.fault)
+        return len(self._open) >= MOST if found is None else found.event is not None
 
     def alarm(self, found: Divergence) -> None:
         """Raise an alarm, or say more of one that stands."""
@@ -96,11 +103,12 @@ class Comparisons:
         before = self._open.get(key)
         if before is None and len(self._open) >= MOST:
             self.more += 1
-        elif before is None or not self.explained(*key):
-            if before is None or found.event is not None or found.fault:
-                self._open[key] = found
-                self._changed.add(key)
-                self.unsaid.append(found)
+        elif before is None or (
+            before.event is None and (found.event is not None or found.fault not in ("", before.fault))
+        ):
+            self._open[key] = found
+            self._changed.add(key)
+            self.unsaid.append(found)
 
     def _clear(self, peer: int, stream: str) -> None:
         key = int(peer), stream

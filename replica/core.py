@@ -496,6 +496,7 @@ class Core:
         if draft is None:
             return Settled(self.memory.version, (), [], [])
         self.memory = draft.settled()
+        self.comparisons.changed(draft.changed)
         self._forget_presents()
         self.members.learn_commits(draft.news)
         if draft.identity_changed:

@@ -52,7 +52,7 @@ EQUAL, DIFFERENT, LATER, OTHER, POISON = range(5)
 EVENTS = 4096
 """Of a debt, what is let off a tick: about 20 ms of 2 s where nothing but digests is computed."""
 COLD = 4
-"""Streams that are not in memory and are folded for a message."""
+"""Streams that are not in memory and are read for a message: as many as a tick lets off."""
 MOST = 10_000
 """Streams that wait to be compared, as far as they are remembered: the others come in their turn."""
 ANSWERS = 8
@@ -60,7 +60,7 @@ ANSWERS = 8
 ROUNDS = 8
 """Rounds of a search; three are enough for four million events."""
 PATIENCE = 5
-"""Ticks that an answer to a round may take."""
+"""Ticks that an answer to a round may take, beside one for every EVENTS events that are to be folded for it."""
 TWICE = 2
 """Comparisons in a row that end in a difference, after which it is looked into. One may come of a flipped bit in a
 frame: no hash vouches for what is said here."""
@@ -116,7 +116,7 @@ class Comparing:
         self._differed: dict[str, int] = {}
         """How often in a row streams differed."""
         self._diverged: dict[str, None] = {}
-        """Streams of which an alarm says all there is to say."""
+        """Streams of which an alarm names the event."""
         self._said = NOTHING_SAID
         self._trace: Trace | None = None
         self._rounds = 0
@@ -128,7 +128,8 @@ class Comparing:
     def _peer(self) -> ReplicaId:
         peer = self._session.peer
         assert peer is not None
-        return ReplicaId(peer.replica, peer.name)
+        known = self._core.label(peer.replica)
+        return known if known.label else ReplicaId(peer.replica, peer.name)
 
     @property
     def _begins(self) -> bool:
@@ -164,14 +165,13 @@ class Comparing:
         if self._answers <= 0:
             return None
         self._answers -= 1
+        said = self._said
         match message:
             case Presents() if not self._begins and not self._debt:
                 return self._compare(message)
-            case Compared(number, verdicts) if number == self._said.number and len(verdicts) == len(
-                self._said.rows
-            ):
+            case Compared(number, verdicts) if (number, len(verdicts)) == (said.number, len(said.rows)):
                 return self._hear(verdicts)
-            case Traced(reply=False) if not self._begins and message.number == self._said.number:
+            case Traced(number, reply=False) if not self._begins and number == said.number:
                 return self._answer(message)
             case Traced(reply=True) if self._trace is not None and self._trace.is_answered_by(message):
                 return self._go_on(self._trace, message.marks)
@@ -272,7 +272,8 @@ class Comparing:
         if self._rounds > ROUNDS:
             return []
         marks = yield from self._marks(said, stream, low, high)
-        self._trace = Trace(said, stream, low, high, marks, self._ticks + PATIENCE)
+        events = marks.marks[-1].at if marks.marks else 0
+        self._trace = Trace(said, stream, low, high, marks, self._ticks + PATIENCE + events // EVENTS)
         return [Traced(said.number, stream, low, high, marks.marks, False)]
 
     def _go_on(self, trace: Trace, theirs: list[Mark]) -> Steps[Reply]:

@@ -78,11 +78,13 @@ class Conversation:
             self._say(self.session.close())
             reader.cancel()
             ticker.cancel()
+            ended: list[asyncio.Task[None]] = [*tasks]
             if self._comparison is not None:
                 self._comparison.cancel()
+                ended.append(self._comparison)
             await asyncio.wait((writer,), timeout=FAREWELL)
             writer.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*ended, return_exceptions=True)
             await self._channel.close()
 
     def _end(self, task: asyncio.Task[None]) -> None:
