@@ -55,8 +55,6 @@ COLD = 4
 """Streams that are not in memory and are read for a message: as many as a tick lets off."""
 MOST = 10_000
 """Streams that wait to be compared, as far as they are remembered: the others come in their turn."""
-ANSWERS = 8
-"""Messages that are answered between two ticks."""
 ROUNDS = 8
 """Rounds of a search; three are enough for four million events."""
 PATIENCE = 5
@@ -121,7 +119,6 @@ class Comparing:
         self._trace: Trace | None = None
         self._rounds = 0
         self._debt = self._cold = self._ticks = 0
-        self._answers = ANSWERS
         self._alarms = Alarms(core, now)
 
     @property
@@ -148,7 +145,7 @@ class Comparing:
     def tick(self, now: int) -> Steps[Reply] | None:
         """About 2 s have passed, it is `now` (wall ms), and the conversation is at rest: what to do."""
         self._ticks, self._alarms.now = self._ticks + 1, now
-        self._debt, self._answers = max(0, self._debt - EVENTS), ANSWERS
+        self._debt = max(0, self._debt - EVENTS)
         if not self._begins or self._debt:
             return None
         if self._trace is not None and self._ticks <= self._trace.until:
@@ -162,9 +159,6 @@ class Comparing:
 
     def receive(self, message: Presents | Compared | Traced) -> Steps[Reply] | None:
         """What the peer says of its presents: what to do, if anything."""
-        if self._answers <= 0:
-            return None
-        self._answers -= 1
         said = self._said
         match message:
             case Presents() if not self._begins and not self._debt:
@@ -287,6 +281,7 @@ class Comparing:
     def _compare(self, message: Presents) -> Steps[Reply]:
         """Compare what the peer says with what is here."""
         moment = moment_of(self._core)
+        self._debt += 1
         self._cold = 0
         different: dict[str, Row] = {}
         verdicts = []
