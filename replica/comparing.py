@@ -95,7 +95,7 @@ Asked: TypeAlias = Look | Mend | None
 Steps: TypeAlias = Generator[Asked, Any, T]
 
 
-class Moment(NamedTuple):
+class Instant(NamedTuple):
     """What a replica remembers at one moment, and what it can read of its log."""
 
     memory: Memory
@@ -110,13 +110,13 @@ class Moment(NamedTuple):
         return core.blocks is not self.blocks
 
 
-def moment_of(core: Core) -> Moment:
+def instant_of(core: Core) -> Instant:
     """Now."""
     memory = core.memory
     forked = sorted(
         (replica, *head) for replica, one in memory.lineages.items() if one.forked for head in one.heads
     )
-    return Moment(memory, core.blocks, _encode(forked))
+    return Instant(memory, core.blocks, _encode(forked))
 
 
 # --- one present ---
@@ -127,47 +127,47 @@ def fold_name(aggregate: Decider) -> bytes:
     return bytes.fromhex(aggregate.fingerprint())
 
 
-def events_of(moment: Moment, stream: str) -> bytes:
+def events_of(instant: Instant, stream: str) -> bytes:
     """A name for the events that a present in memory holds."""
-    return _events_name(moment, moment.memory.stands[stream])
+    return _events_name(instant, instant.memory.stands[stream])
 
 
-def loaded_row(core: Core, moment: Moment, stream: str) -> tuple[Row, int]:
+def loaded_row(core: Core, instant: Instant, stream: str) -> tuple[Row, int]:
     """What to say of a present in memory; and what that costs: as many events as it holds."""
-    state = moment.memory.presents[stream]
+    state = instant.memory.presents[stream]
     present = _remembered_digest(core, stream, state)
-    row = Row(stream, fold_name(core.aggregate_of(stream)), events_of(moment, stream), present)
+    row = Row(stream, fold_name(core.aggregate_of(stream)), events_of(instant, stream), present)
     return row, core.folded[stream].events
 
 
-def cold_row(core: Core, moment: Moment, stream: str) -> Steps[tuple[Row, int] | None]:
+def cold_row(core: Core, instant: Instant, stream: str) -> Steps[tuple[Row, int] | None]:
     """The same of a present that is not in memory, and stays out of it; None where it has no events. And its cost.
 
     Raises what reading or folding raises.
     """
     remembered = core.comparisons.cold
     known: tuple[Blocks, Row] | None = remembered.get(stream)
-    if known is not None and known[0] is moment.blocks:
+    if known is not None and known[0] is instant.blocks:
         return known[1], 0
     loaded: Loaded = yield Look(
-        lambda log: load_streams(moment.reader(core, log), (stream,), core.aggregate_of, {})[stream]
+        lambda log: load_streams(instant.reader(core, log), (stream,), core.aggregate_of, {})[stream]
     )
     stands, events = stands_after(loaded.stands, stream, loaded.commits)
     if not stands:
         return None
     aggregate = core.aggregate_of(stream)
     present = _digest(aggregate, stream, fold_apart(core, stream, loaded))
-    row = Row(stream, fold_name(aggregate), _events_name(moment, stands), present)
-    if core.memory is moment.memory:
-        remembered[stream] = moment.blocks, row
+    row = Row(stream, fold_name(aggregate), _events_name(instant, stands), present)
+    if core.memory is instant.memory:
+        remembered[stream] = instant.blocks, row
         if len(remembered) > DIGESTS:
             remembered.popitem(last=False)
     return row, READING + loaded.events + events
 
 
-def _events_name(moment: Moment, stands: VersionVector) -> bytes:
+def _events_name(instant: Instant, stands: VersionVector) -> bytes:
     rows = sorted((int(replica), seq) for replica, seq in stands.seqs.items())
-    return blake2b(_encode(rows) + moment.forks, digest_size=16).digest()
+    return blake2b(_encode(rows) + instant.forks, digest_size=16).digest()
 
 
 def _remembered_digest(core: Core, stream: str, state: Any) -> bytes:
@@ -189,14 +189,14 @@ def _digest(aggregate: Decider, stream: str, fold: Any) -> bytes:
 # --- along a stream ---
 
 
-def marks_of(core: Core, moment: Moment, stream: str, low: int, high: int) -> Steps[Marks]:
+def marks_of(core: Core, instant: Instant, stream: str, low: int, high: int) -> Steps[Marks]:
     """Fold a stream afresh, and mark what it comes to between two places; `high` 0: to its end."""
     walk = _Walk(core, stream, low)
     stands, events = NOTHING, PORTION
     while events >= PORTION and not (high and walk.at >= high):
         commits = yield Look(
-            lambda log, after=stands: moment.reader(core, log).stream_beyond(  # type: ignore[misc]
-                stream, after, moment.memory.version, PORTION
+            lambda log, after=stands: instant.reader(core, log).stream_beyond(  # type: ignore[misc]
+                stream, after, instant.memory.version, PORTION
             )
         )
         stands, events = stands_after(stands, stream, commits)

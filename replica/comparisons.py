@@ -42,7 +42,7 @@ class Comparisons:
         """Comparisons of which both sides came to the same."""
         self.mended = 0
         """Presents in memory that were not the fold of their log, and were read again."""
-        self.more = 0
+        self.unlisted = 0
         """Divergences that were seen while there were MOST already."""
         self.unsaid: list[Divergence] = []
         """What the shell should log."""
@@ -102,7 +102,7 @@ class Comparisons:
         key = int(found.peer), found.stream
         before = self._open.get(key)
         if before is None and len(self._open) >= MOST:
-            self.more += 1
+            self.unlisted += 1
         elif before is None or (
             before.event is None and (found.event is not None or found.fault not in ("", before.fault))
         ):

@@ -257,6 +257,7 @@ class Replica(TimeTravel):
             exports=tuple(exporter.status() for exporter in self._exporters),
             stable=self.stable,
             divergences=core.comparisons.divergences,
+            unlisted=core.comparisons.unlisted,
             compared=core.comparisons.equal,
             left_out=core.comparisons.left_out,
             mended=core.comparisons.mended,

@@ -190,6 +190,8 @@ class Status:
     """What every live member is known to have observed."""
     divergences: tuple[Divergence, ...]
     """Alarms: streams that a peer reads differently."""
+    unlisted: int
+    """Divergences that were seen while there were so many alarms that no more are kept."""
     compared: int
     """How often a present was compared with that of a peer, and was the same."""
     left_out: tuple[LeftOut, ...]

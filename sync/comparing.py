@@ -23,11 +23,11 @@ from typing import NamedTuple, TypeAlias
 from merge.version import ReplicaId
 from replica.comparing import (
     First,
+    Instant,
     Look,
     Mark,
     Marks,
     Mend,
-    Moment,
     Row,
     Steps,
     Stretch,
@@ -35,13 +35,12 @@ from replica.comparing import (
     events_of,
     first_difference,
     fold_name,
+    instant_of,
     loaded_row,
     marks_of,
-    moment_of,
 )
 from replica.comparisons import OTHER_CODE, POISONED
 from replica.core import Core
-from replica.errors import AnabranchError
 from sync.alarms import Alarms
 from sync.message import ROWS, Compared, Presents, Traced
 from sync.protocol import Session
@@ -74,7 +73,7 @@ class Said(NamedTuple):
     """Rows that were said, or answered, of one moment."""
 
     number: int
-    moment: Moment
+    instant: Instant
     rows: dict[str, Row]
 
 
@@ -175,7 +174,7 @@ class Comparing:
 
     def _begin(self) -> Steps[Reply]:
         """Say some presents: those that were not answered, those that have changed, and those whose turn it is."""
-        moment = moment_of(self._core)
+        instant = instant_of(self._core)
         self._cold = 0
         self._changed = {**dict.fromkeys(self._said.rows), **self._changed}
         self._said = self._said._replace(rows={})
@@ -188,17 +187,17 @@ class Comparing:
                 break
             self._changed.pop(stream, None)
             self._others.pop(stream, None)
-            row = yield from self._row(moment, stream)
+            row = yield from self._row(instant, stream)
             if isinstance(row, Row):
                 rows[stream] = row
             elif row == LATER:
                 self._others[stream] = None
             elif row == POISON:
                 self._leave_out(stream, POISONED)
-        if moment.passed(self._core):
+        if instant.passed(self._core):
             self._others.update(dict.fromkeys(rows))
             return []
-        self._said = Said(self._said.number + 1, moment, rows)
+        self._said = Said(self._said.number + 1, instant, rows)
         return [Presents(self._said.number, list(rows.values()))] if rows else []
 
     def _turn(self, room: int) -> Steps[None]:
@@ -211,17 +210,17 @@ class Comparing:
             self._after = ""
             self._categories.pop()
 
-    def _row(self, moment: Moment, stream: str, events: bytes | None = None) -> Steps[Row | int | None]:
+    def _row(self, instant: Instant, stream: str, events: bytes | None = None) -> Steps[Row | int | None]:
         """What to say of a stream (if it holds these events, where they are given); or why nothing is said.
 
         None where it has no events that are folded.
         """
-        if stream in moment.memory.poison:
+        if stream in instant.memory.poison:
             return POISON
         if self._debt > EVENTS:
             return LATER
-        is_loaded = stream in moment.memory.presents
-        if is_loaded and events is not None and events_of(moment, stream) != events:
+        is_loaded = stream in instant.memory.presents
+        if is_loaded and events is not None and events_of(instant, stream) != events:
             return LATER
         self._cold += not is_loaded
         if self._cold > COLD:
@@ -229,11 +228,9 @@ class Comparing:
         yield None
         try:
             if is_loaded:
-                found: tuple[Row, int] | None = loaded_row(self._core, moment, stream)
+                found: tuple[Row, int] | None = loaded_row(self._core, instant, stream)
             else:
-                found = yield from cold_row(self._core, moment, stream)
-        except AnabranchError:
-            raise
+                found = yield from cold_row(self._core, instant, stream)
         except Exception:  # folding it raises: a poison event that nobody has met here yet
             return POISON
         if found is None:
@@ -280,7 +277,7 @@ class Comparing:
 
     def _compare(self, message: Presents) -> Steps[Reply]:
         """Compare what the peer says with what is here."""
-        moment = moment_of(self._core)
+        instant = instant_of(self._core)
         self._debt += 1
         self._cold = 0
         different: dict[str, Row] = {}
@@ -288,10 +285,10 @@ class Comparing:
         for theirs in message.rows:
             mine: Row | int | None = OTHER
             if self._is_folded(theirs.stream) and self._fold_of(theirs.stream) == theirs.fold:
-                mine = yield from self._row(moment, theirs.stream, theirs.events)
+                mine = yield from self._row(instant, theirs.stream, theirs.events)
             if not isinstance(mine, Row):
                 verdict = LATER if mine is None else mine
-            elif moment.passed(self._core):
+            elif instant.passed(self._core):
                 verdict = LATER
             elif mine.present == theirs.present:
                 verdict = EQUAL
@@ -299,7 +296,7 @@ class Comparing:
                 verdict, different[mine.stream] = DIFFERENT, mine
             self._note(theirs, verdict, mine)
             verdicts.append(verdict)
-        self._said, self._rounds = Said(message.number, moment, different), 0
+        self._said, self._rounds = Said(message.number, instant, different), 0
         return [Compared(message.number, verdicts)]
 
     def _answer(self, message: Traced) -> Steps[Reply]:
@@ -321,7 +318,7 @@ class Comparing:
         return fold_name(self._core.aggregate_of(stream))
 
     def _marks(self, said: Said, stream: str, low: int, high: int) -> Steps[Marks]:
-        marks = yield from marks_of(self._core, said.moment, stream, low, high)
+        marks = yield from marks_of(self._core, said.instant, stream, low, high)
         self._debt += marks.marks[-1].at if marks.marks else 1
         return marks
 
@@ -349,7 +346,7 @@ class Comparing:
     ) -> Steps[Stretch | None]:
         """What follows from the marks of both sides: a closer look, an alarm, or nothing."""
         whole, read = not low and not high, said.rows[stream].present
-        if said.moment.passed(self._core) or not mine.marks or not theirs:
+        if said.instant.passed(self._core) or not mine.marks or not theirs:
             return None
         here, there = mine.marks[-1].present, theirs[-1].present
         if whole and here != read:

@@ -20,6 +20,7 @@ from replica.comparing import First, Mark, Marks, OtherEvents, Row, Stretch, fir
 from replica.comparisons import MOST
 from replica.digest import digest
 from replica.direct import DirectReplica
+from replica.errors import Refused
 from replica.event import Event
 from replica.folding import decoded
 from replica.log import Kept, Span, Transaction
@@ -209,7 +210,7 @@ def test_a_second_history_that_one_side_has_not_heard_of_makes_other_events():
     one.flush()
     assert one.digest(HOME) == both.digest(HOME)
     assert one.core.memory.stands[HOME] == both.core.memory.stands[HOME]
-    here, there = (comparing.events_of(comparing.moment_of(each.core), HOME) for each in (one, both))
+    here, there = (comparing.events_of(comparing.instant_of(each.core), HOME) for each in (one, both))
     assert here != there
 
 
@@ -246,7 +247,7 @@ def test_marks_stand_at_every_so_many_events_and_at_the_end(events, step):
     replica = direct("alice")
     replica.append(HOME, [Counted(1)] * events, NOW)
     replica.flush()
-    steps = comparing.marks_of(replica.core, comparing.moment_of(replica.core), HOME, 0, 0)
+    steps = comparing.marks_of(replica.core, comparing.instant_of(replica.core), HOME, 0, 0)
     found = DirectNode(replica, b"alice")._carry_out(steps).marks
     places = [*range(step, events + 1, step)]
     assert [mark.at for mark in found] == sorted({*places, events})
@@ -504,7 +505,7 @@ class Choking(Journal):
 
     def evolve(self, state: Any, event: Any, moment: Any) -> Any:
         if self.chokes:
-            raise RuntimeError(event.line)
+            raise Refused(event.line)
         return super().evolve(state, event, moment)
 
 
@@ -663,7 +664,7 @@ def test_a_search_that_is_not_answered_ends_in_an_alarm_without_an_event():
 def lying_row(node: Any, stream: str) -> Row:
     """What a peer could say of a stream that it claims to read differently."""
     core = node.replica.core
-    events = comparing.events_of(comparing.moment_of(core), stream)
+    events = comparing.events_of(comparing.instant_of(core), stream)
     return Row(stream, fold_name(core.aggregate_of(stream)), events, b"!" * 16)
 
 
@@ -718,5 +719,5 @@ def test_alarms_are_bounded():
     pass_time(network, 100)
     for node in network.nodes.values():
         assert len(node.divergences) == MOST
-        assert node.replica.core.comparisons.more > 0
+        assert node.replica.core.comparisons.unlisted > 0
         assert all(alarm.event is not None for alarm in node.divergences)

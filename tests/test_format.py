@@ -44,14 +44,14 @@ def replicas():
 
 def rows_of(replica):
     """What it says of its presents, but for the fingerprint of their code."""
-    moment = comparing.moment_of(replica.core)
+    moment = comparing.instant_of(replica.core)
     rows = [comparing.loaded_row(replica.core, moment, stream)[0] for stream in (HOME, "list/work")]
     return [row._replace(fold=b"fingerprint     ") for row in rows]
 
 
 def marks_of(replica):
     """What it says of a stream that another one reads differently."""
-    steps, answer = comparing.marks_of(replica.core, comparing.moment_of(replica.core), HOME, 0, 0), None
+    steps, answer = comparing.marks_of(replica.core, comparing.instant_of(replica.core), HOME, 0, 0), None
     while True:
         try:
             asked = steps.send(answer)
