@@ -61,8 +61,9 @@ def parts(reader: Reader, cut: VersionVector) -> list[Part]:
     need: dict[int, int] = {}
     for replica, lineage in reader.lineages.items():
         for segment in lineage.folded:
-            if segment.after < cut[replica]:
-                need[segment.number] = min(segment.upto, cut[replica])
+            upto = min(segment.upto, cut[replica])
+            if segment.after < upto:
+                need[segment.number] = upto
     rows = {row.number: row for lineage in reader.lineages.values() for row in lineage.rows}
     if any(lineage.forked for lineage in reader.lineages.values()):
         _close(reader, rows, need)

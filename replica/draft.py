@@ -118,9 +118,14 @@ class Draft:
         return end
 
     def told(self, kind: type[Event]) -> Iterator[tuple[Commit, int, Recorded]]:
-        """The events of one of Anabranch's own types that are new and folded, with their commits and seqs."""
+        """The events of one of Anabranch's own types that are new, with their commits and seqs.
+
+        Folded or not: which history of an id is folded may change, and what follows from a fact must not depend on
+        when it was heard. (What is adopted is not listed among the commits.)
+        """
         named = kind.__name__, kind.schema
-        for commit, _ in self.news if named in self.types else ():
+        commits = self.commits or [commit for commit, _ in self.news]
+        for commit in commits if named in self.types else ():
             for seq, event in enumerate(commit.events, commit.first):
                 if (event.type, event.schema) == named:
                     yield commit, seq, event

@@ -7,6 +7,7 @@ nobody has to remember to raise a number; what it calls elsewhere is not, which 
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import blake2b
 from types import CodeType
 from typing import Any
@@ -17,7 +18,8 @@ def fingerprint(*plain: Any) -> str:
     return blake2b(repr(plain).encode(), digest_size=16).hexdigest()
 
 
-def code_of(kind: type, base: type) -> list[Any]:
+@cache
+def code_of(kind: type, base: type) -> tuple[Any, ...]:
     """The code of the methods of a class, without those that `base` has already."""
     found: list[Any] = []
     for owner in kind.__mro__:
@@ -27,7 +29,7 @@ def code_of(kind: type, base: type) -> list[Any]:
             code = getattr(getattr(member, "fget", member), "__code__", None)
             if isinstance(code, CodeType):
                 found.append((name, _plain(code)))
-    return found
+    return tuple(found)
 
 
 def _plain(code: CodeType) -> tuple[Any, ...]:

@@ -78,11 +78,24 @@ async def fork(
         target = SqliteThread(str(part), full=False)
         identity = Identity(core.store, random.getrandbits(64), name, (secrets.token_bytes(8),))
         async with connected(target):
-            events = await _Copy(core, backend, target, cut, progress).run(identity, random)
+            events = await copy(core, backend, target, cut, identity, random, progress)
         part.rename(place)
         mark.write(identity)
         _sync_folder(place.parent)
     return Forked(os.fspath(path), name, cut, events)
+
+
+async def copy(
+    core: Core,
+    source: Backend,
+    target: Backend,
+    cut: VersionVector,
+    identity: Identity,
+    random: Random,
+    progress: Progress | None = None,
+) -> int:
+    """Put what lies inside a cut of one log into an empty one, which is `identity`'s; how many events that are."""
+    return await _Copy(core, source, target, cut, progress).run(identity, random)
 
 
 class _Copy:

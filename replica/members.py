@@ -133,29 +133,35 @@ class Members:
     def stable(self) -> VersionVector:
         """The past that every live member is known to have observed."""
         memory = self._core.memory
-        key = memory.version, memory.retired, self.changes
+        key = memory.lineages, memory.retired, self.changes
         if self._computed is None or self._computed[0] != key:
             version = memory.version
             for member in self.live:
                 version &= self.seen_by(member)
-            for replica, lineage in memory.lineages.items():
-                if lineage.forked:
-                    parting = min(row.after for row in lineage.rows if row.parent)
-                    if version[replica] > parting:
-                        version = VersionVector({**version.seqs, replica: parting})
-            self._floor |= version
+            self._floor |= _below(version, self._partings)
             self._computed = key, self._floor
         return self._computed[1]
+
+    @property
+    def _partings(self) -> dict[int, int]:
+        """Of ids with several histories, how far these are one."""
+        lineages = self._core.memory.lineages
+        return {
+            replica: min(row.after for row in lineage.rows if row.parent)
+            for replica, lineage in lineages.items()
+            if lineage.forked
+        }
 
     @property
     def known(self) -> Known:
         """What is known of all live members, to tell a peer. Made anew only for what has changed."""
         memory = self._core.memory
-        key = memory.version, memory.retired, self.changes
+        key = memory.lineages, memory.retired, self.changes
         if self._known_at != key:
             made = {}
+            partings = self._partings
             for member in sorted(self.live):
-                seen = self.seen_by(member)
+                seen = _below(self.seen_by(member), partings)
                 before = self._rows.get(member)
                 made[member] = (
                     before if before and before[0] is seen else (seen, (member, sorted(seen.seqs.items())))
@@ -187,6 +193,12 @@ class Members:
         self._unsaved.clear()
         self._saved_floor = self.stable
         draft.keep(STABLE, "", _encode({int(replica): seq for replica, seq in self._saved_floor.seqs.items()}))
+
+
+def _below(version: VersionVector, partings: dict[int, int]) -> VersionVector:
+    """A version without what lies above the partings of second histories (rule 5)."""
+    beyond = {replica: seq for replica, seq in partings.items() if version[replica] > seq}
+    return VersionVector({**version.seqs, **beyond}) if beyond else version
 
 
 def retirement(core: Core, member: int) -> Recorded:

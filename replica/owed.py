@@ -112,9 +112,11 @@ def carry_out(core: Core, key: str, now: int) -> None:
 def ready(core: Core, now: int) -> tuple[list[str], int | None]:
     """The commands that this replica is to carry out at `now`, and when the next one is due after that.
 
-    Those of streams whose aggregate this code does not list wait for code that does.
+    In the order of what they answer to, and in every process the same. Those of streams whose aggregate this code
+    does not list wait for code that does.
     """
-    keys, later = [], None
+    found: list[tuple[tuple[int, int], str]] = []
+    later = None
     for key, promise in core.memory.promises.items():
         if promise.owner != core.me or promise.done or promise.parked is not None:
             continue
@@ -123,10 +125,10 @@ def ready(core: Core, now: int) -> tuple[list[str], int | None]:
         if promise.settled and promise.cause not in core.stable:
             continue
         if promise.at is None or promise.at <= now:
-            keys.append(key)
+            found.append((promise.cause, key))
         else:
             later = promise.at if later is None else min(later, promise.at)
-    return keys, later
+    return [key for _, key in sorted(found)], later
 
 
 def unsaid(core: Core) -> list[str]:

@@ -115,13 +115,13 @@ class DirectNode:
                     comparing = self.comparing[link]
                     steps = comparing.tick(self.now) if message is None else comparing.receive(message)
                     if steps is not None:
-                        said = self._carry_out(steps)
+                        said = self.carry_through(steps)
                         self.replica.keep_alarms()
                         self._do(link, session.compared(said))
                 case Close(error):
                     self.ended[link] = error
 
-    def _carry_out(self, steps: Steps[T]) -> T:
+    def carry_through(self, steps: Steps[T]) -> T:
         """Take all steps of a comparison."""
         answer = None
         while True:

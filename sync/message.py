@@ -109,6 +109,16 @@ class Bye(_Message, frozen=True, tag=5):
 class Known(_Message, frozen=True, tag=6):
     rows: list[tuple[Bits64, list[tuple[Bits64, Bits64]]]]
     """Members, each with the version that it is known to have observed."""
+    check: bytes
+    """A digest of the rows: nothing else shows that they arrived as they were said, and what is known grows."""
+
+    @classmethod
+    def of(cls, rows: list[tuple[int, list[tuple[int, int]]]]) -> Known:
+        return cls(rows, _check(rows))
+
+    @property
+    def intact(self) -> bool:
+        return self.check == _check(self.rows)
 
 
 class Presents(_Message, frozen=True, tag=7):
@@ -147,6 +157,10 @@ def decode(frame: bytes) -> Message:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RemoteProtocolError("unreadable", f"a frame that is no message: {error}") from error
     return message
+
+
+def _check(rows: object) -> bytes:
+    return blake2b(encode(rows), digest_size=8, person=PERSON).digest()
 
 
 def digest_of(heads: Heads) -> bytes:

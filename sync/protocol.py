@@ -144,7 +144,7 @@ class Session:
 
     def __init__(self, hello: Hello, heads: Heads) -> None:
         self.hello = hello
-        self.mine = heads
+        self.mine, self._digest = heads, digest_of(heads)
         self.horizon = hello.horizon
         self.peer: Hello | None = None
         self.theirs: Heads | None = None
@@ -209,7 +209,7 @@ class Session:
             for piece in arrived:
                 note(self.theirs, piece)
             self._behind = self._behind or bool(result.forked)
-            self._say(Ack(number, digest_of(self.mine), self.horizon))
+            self._say(Ack(number, self._digest, self.horizon))
             self._pump()
         return self._effects()
 
@@ -227,7 +227,7 @@ class Session:
 
     def published(self, slices: Iterable[Slice], heads: Heads, newest: int) -> list[Effect]:
         """Commits have become durable here, stamped up to `newest` (wall ms); `heads` are all heads now."""
-        self.mine = heads
+        self.mine, self._digest = heads, digest_of(heads)
         if self.closed or self.theirs is None:
             return []
         arriving = {(s.replica, s.last, s.head) for s in self._arriving}
@@ -274,7 +274,7 @@ class Session:
         if self.hello.joined:
             self._say(self.hello)
         self._say_known()
-        self._say(Digest(digest_of(self.mine), self.horizon, self._known.digest))
+        self._say(Digest(self._digest, self.horizon, self._known.digest))
         self._pump()
         if not self._fetching and not self._behind:
             self._out.append(Compare(None))
@@ -323,6 +323,10 @@ class Session:
             if sum(len(pairs) + 1 for _, pairs in message.rows) > 2 * MAX_PAIRS:
                 raise RemoteProtocolError(
                     "too-large", "what is known of members, in more parts than one message holds"
+                )
+            if not message.intact:
+                raise RemoteProtocolError(
+                    "unreadable", "what is known of members arrived otherwise than it was said"
                 )
             self._out.append(Learn(message.rows))
         elif isinstance(message, Presents | Compared | Traced):
@@ -412,7 +416,7 @@ class Session:
         if horizon > self.their_horizon:
             self.their_horizon = horizon
             self._behind = self._behind or self.beyond > 0
-        self.in_sync = digest == digest_of(self.mine)
+        self.in_sync = digest == self._digest
         self._pump()
 
     # --- saying ---
@@ -443,7 +447,7 @@ class Session:
                 pairs += len(row) + 1
                 self._told[member] = row
         if news:
-            self._say(Known(news))
+            self._say(Known.of(news))
 
     def _push(self, slices: list[Slice], newest: int) -> bool:
         """Send what has just become durable, if the peer has all that is below it and room for it."""

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-SEEDS = 300
+SEEDS = 1000
 """Schedules after which a bug counts as not found."""
-PATIENCE = 120
-"""Seconds after which a schedule counts as one that does not end, which is a finding too."""
+PATIENCE = 600
+"""Seconds after which nothing more is played: a schedule that does not end is given up much earlier."""
 
 
 class Mutant(NamedTuple):
@@ -62,8 +62,6 @@ MUTANTS = [
            "if memory.unseen else ()", "if False else ()"),
     Mutant("a batch is folded as it came", "replica/ingest.py",
            "        news.sort(key=lambda item: item[0].stamp)\n", "        news.reverse()\n"),
-    Mutant("snapshots outlive an earlier event", "replica/ingest.py",
-           "                self._outdate(news, memory.stamp)", "                pass"),
     Mutant("nobody goes back for a late past", "replica/ingest.py", "    batch.rewind()\n", ""),
     Mutant("a batch with a gap is taken", "replica/ingest.py", "    if gap is not None:\n        return gap\n", ""),
     Mutant("a second history changes nothing that was folded", "replica/ingest.py",
@@ -115,14 +113,62 @@ MUTANTS = [
            "memory.stands = memory.stands.set(stream, NOTHING)"),
     Mutant("a corrupt head is believed", "replica/block.py",
            "        if hashes[piece.last] != piece.head:", "        if False:"),
-    Mutant("an end that a draft has used is not its own", "replica/draft.py",
-           "            end = end.with_tail(end.tail.copy())\n", ""),
     Mutant("a block that was read is taken for one that was not full", "replica/reading.py",
            "        if opened.piece.is_full:\n            self._held", "        if True:\n            self._held"),
     Mutant("a context forgets its own earlier events", "replica/reading.py",
            "            context = context.advance(commit.replica, commit.last)\n"
            "        return found, opened.piece.last",
            "        return found, opened.piece.last"),
+    Mutant("stamps under one wall time are all alike", "merge/stamp.py",
+           "return Stamp(observed.wall, observed.counter + 1, replica)",
+           "return Stamp(observed.wall, observed.counter, replica)"),
+    Mutant("a commit has the wall time of the one before it in its block", "replica/block.py",
+           "            wall += step\n", "            wall = self.wall + step\n"),
+    Mutant("a name that a block has given has another number in the next slice", "replica/block.py",
+           "self.streams = {name: number for number, name in enumerate(decoded.streams)}",
+           "self.streams = {name: number for number, name in enumerate(sorted(decoded.streams))}"),
+    Mutant("a block begins without what its log had observed", "replica/recording.py",
+           "draft.starts.append(BlockStart(row.number, tail.first, tail.parent, end.stamp, named))",
+           "draft.starts.append(BlockStart(row.number, tail.first, tail.parent, end.stamp, ()))"),
+    Mutant("only the first event of a commit is entered in the index of streams", "replica/recording.py",
+           "for stream in {event.stream: None for event in recorded}:",
+           "for stream in {event.stream: None for event in recorded if tail.seq < 9}:"),
+    Mutant("relays do not forward", "sync/protocol.py",
+           "            if (s.replica, s.last, s.head) not in arriving",
+           "            if s.replica == self.hello.replica and (s.replica, s.last, s.head) not in arriving"),
+    Mutant("what members know is said once", "sync/protocol.py", "self._told, self._differs = {}, 0", "pass"),
+    Mutant("what is said of members is not checked", "sync/protocol.py", "if not message.intact:", "if False:"),
+    Mutant("what one member has observed is settled", "replica/members.py",
+           "version &= self.seen_by(member)", "version |= self.seen_by(member)"),
+    Mutant("a retirement counts where it was heard first", "replica/draft.py",
+           "commits = self.commits or [commit for commit, _ in self.news]",
+           "commits = [commit for commit, _ in self.news]"),
+    Mutant("what is due is carried out by everybody", "replica/owed.py",
+           "if promise.owner != core.me or promise.done", "if promise.done"),
+    Mutant("what is due is carried out for ever", "replica/owed.py",
+           "    if promise is not None and not promise.done:", "    if False:"),
+    Mutant("a command id is forgotten", "replica/core.py",
+           "            draft.done.append(done)\n            self._remember_command(note.command, done)\n",
+           "            pass\n"),
+    Mutant("what was expected is not looked at", "replica/core.py",
+           "not self.now.stands[stream] <= expect", "False"),
+    Mutant("a second history leaves presents as they were", "replica/core.py",
+           "memory.presents = memory.stands = memory.ends", "memory.stands = memory.ends"),
+    Mutant("snapshots outlive a second history", "replica/core.py", "        draft.let_go(Span(SNAPSHOT))\n", ""),
+    Mutant("a snapshot of older code serves newer code", "replica/snapshot.py",
+           "if snapshot.fingerprint == aggregate.fingerprint():", "if True:"),
+    Mutant("a fork has one commit too few", "replica/adopt.py",
+           "piece = layout.cut(0, index)", "piece = layout.cut(0, max(index - 1, 1))"),
+    Mutant("a dropped draft leaves presents ahead", "replica/core.py",
+           "self.memory, ends=NONE, recent=NONE, unseen=NONE, presents=NONE,",
+           "self._draft.memory, ends=NONE, recent=NONE, unseen=NONE, presents=NONE,"),
+    Mutant("of what comes together one commit alone has rows", "replica/derive.py",
+           "        for commit, context in draft.news:\n            for entry in entries(core, commit, context):",
+           "        for commit, context in draft.news[:1]:\n"
+           "            for entry in entries(core, commit, context):"),
+    Mutant("an event is concurrent with all that others wrote before it", "replica/folding.py",
+           "return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)",
+           "return Happened(commit.stamp, dot, NOTHING.advance(commit.replica, dot.seq - 1), decoded)"),
 ]  # fmt: skip
 
 

@@ -82,10 +82,10 @@ class Terminal:
 
 
 def shown(*words, **options):
-    """What a command shows in a terminal; it must end well."""
+    """What a command leaves in a terminal; it must end well. A bar that is shown for a while leaves nothing."""
     code, text = Terminal(*words, **options).end()
     assert code == 0, text
-    return text
+    return re.sub("\r[^\r\n]*\x1b\\[K", "", text)
 
 
 def piped(*words, code=0, app="tests.shop"):

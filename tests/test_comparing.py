@@ -248,7 +248,7 @@ def test_marks_stand_at_every_so_many_events_and_at_the_end(events, step):
     replica.append(HOME, [Counted(1)] * events, NOW)
     replica.flush()
     steps = comparing.marks_of(replica.core, comparing.instant_of(replica.core), HOME, 0, 0)
-    found = DirectNode(replica, b"alice")._carry_out(steps).marks
+    found = DirectNode(replica, b"alice").carry_through(steps).marks
     places = [*range(step, events + 1, step)]
     assert [mark.at for mark in found] == sorted({*places, events})
     assert len({mark.present for mark in found}) == len(found)

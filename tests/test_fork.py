@@ -15,7 +15,7 @@ from replica.arrange import Gap
 from replica.backend import MemoryBackend
 from replica.cut import closed
 from replica.direct import DirectReplica
-from replica.fork import _Copy
+from replica.fork import copy
 from replica.log import Identity, Span
 from replica.mark import locked
 from replica.memory import MemoryLog
@@ -29,8 +29,8 @@ AGGREGATES = [ShoppingList, Journal]
 def copied(source, cut, bits=99):
     """The log of a fork: block by block."""
     log = MemoryLog()
-    copy = _Copy(source.core, MemoryBackend(source.log), MemoryBackend(log), cut, None)
-    asyncio.run(copy.run(Identity("shop", bits, "fork", ()), Random(1)))
+    identity = Identity("shop", bits, "fork", ())
+    asyncio.run(copy(source.core, MemoryBackend(source.log), MemoryBackend(log), cut, identity, Random(1)))
     return DirectReplica(log, "shop", "fork", AGGREGATES, random=Random(2))
 
 
@@ -306,6 +306,20 @@ def test_histories_under_one_id_come_along():
         forked = fork.core.memory.lineages[source.core.me].forked
         assert forked == (upto > 2)
     assert presents(fork) == presents(carol)
+
+
+def test_histories_under_one_id_that_share_nothing_come_along():
+    """Found by seed 364: two that began under one id each on its own, whichever was heard of first."""
+    source, other = direct("alice", 1), direct("alice", 1)
+    write(source, ["milk"], 1000)
+    write(other, ["bread"], 2000)
+    for first, second in ((source, other), (other, source)):
+        carol = direct("carol")
+        take_in(carol, first)
+        take_in(carol, second)
+        fork = copied(carol, carol.core.memory.version)
+        assert fork.core.memory.version == carol.core.memory.version
+        assert fork.digest(HOME) == carol.digest(HOME)
 
 
 # --- what cannot be ---

@@ -220,9 +220,10 @@ def test_at_rest_nothing_is_said_of_members():
 @pytest.mark.parametrize(
     "frame",
     [
-        Known([(1, [(n, 1) for n in range(40_000)])]),
-        [6, [[1, [[-1, 5]]]]],
-        [6, [["x", []]]],
+        Known.of([(1, [(n, 1) for n in range(40_000)])]),
+        Known([(1, [(1, 67)])], Known.of([(1, [(1, 3)])]).check),
+        [6, [[1, [[-1, 5]]]], b""],
+        [6, [["x", []]], b""],
         [6, 5],
     ],
 )

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from sync.testing import FAULTS, simulate
+from sync.testing.simulator import FAULTS_EACH
 from tests.mutants import MUTANTS, hunt
 
 ROOT = Path(__file__).parent.parent
-SLICE = range(120)
+SLICE = range(150)
 
 
 @pytest.mark.parametrize("tens", range(SLICE.start, SLICE.stop, 10))
@@ -24,9 +25,11 @@ def test_whatever_goes_wrong_all_come_to_the_same(tens):
         simulate(seed)
 
 
-REGRESSIONS = [3, 3257]
-"""Seeds that have found something: 3, two clones with equal stamps, of which `collect` could send neither, and went
-on for ever; 3257, a second history of which one who held the later part of the first was never told."""
+REGRESSIONS = [364, 1251, 1874, 2728]
+"""Seeds that have found something: 364, a fork of two histories that share nothing; 1251, what members know of an
+id with two histories was told for ever; 1874, a retirement that counted only where it was heard first; 2728, a bit
+that flipped in what is said of members was believed. Each has a test of its own, which does not follow the
+simulator."""
 
 
 @pytest.mark.parametrize("seed", REGRESSIONS)
@@ -36,10 +39,11 @@ def test_what_was_found_once_stays_found(seed):
 
 
 def test_a_schedule_has_many_faults_of_all_kinds():
-    """At least fifty in each on average; every kind in a few schedules."""
-    outcomes = [simulate(seed) for seed in range(1000, 1010)]
-    assert sum(sum(outcome.faults.values()) for outcome in outcomes) / len(outcomes) > 50
-    assert {fault for outcome in outcomes for fault in outcome.faults} == set(FAULTS)
+    """At least fifty in each; every kind in a few schedules."""
+    outcomes = [simulate(seed) for seed in range(1000, 1012)]
+    assert all(outcome.faults.total() >= FAULTS_EACH for outcome in outcomes)
+    kinds = {fault.__name__.replace("_", " ") for fault in FAULTS}
+    assert {fault for outcome in outcomes for fault in outcome.faults} == kinds
     assert all(outcome.events > 20 for outcome in outcomes)
 
 

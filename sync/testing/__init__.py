@@ -1,6 +1,7 @@
 """To break a whole network of replicas on purpose: a simulator with one seed (see `sync.testing.simulator`)."""
 
-from sync.testing.oracle import Found
-from sync.testing.simulator import FAULTS, Outcome, simulate
+from sync.testing.ledger import Found
+from sync.testing.simulator import Outcome, simulate
+from sync.testing.weather import FAULTS
 
 __all__ = ["FAULTS", "Found", "Outcome", "simulate"]

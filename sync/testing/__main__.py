@@ -8,6 +8,8 @@ python -m sync.testing --seeds 1234            one schedule; its trace is the sa
 from __future__ import annotations
 
 import argparse
+import gc
+import signal
 import sys
 import time
 import traceback
@@ -16,11 +18,23 @@ from concurrent.futures import ProcessPoolExecutor
 
 import msgspec
 
-from sync.testing.oracle import Found
+from sync.testing.ledger import Found
 from sync.testing.simulator import STEPS, simulate
 
 PORTION = 50
 """Schedules that a process plays before it reports."""
+SELDOM = (20_000, 50, 50)
+"""How often the collector looks for cycles: a schedule makes many objects, and few cycles."""
+PATIENCE = 20
+"""Seconds after which a schedule counts as one that does not end; it takes less than a tenth of one."""
+
+
+class Endless(BaseException):
+    """A schedule does not end. No `except Exception` hears of it."""
+
+
+def _give_up(*_: object) -> None:
+    raise Endless
 
 
 class Report(msgspec.Struct):
@@ -37,20 +51,25 @@ class Report(msgspec.Struct):
 def play(seeds: range, steps: int) -> Report:
     """Play the schedules of some seeds, to the end of each."""
     report = Report()
+    gc.set_threshold(*SELDOM)
+    signal.signal(signal.SIGALRM, _give_up)
     for seed in seeds:
         report.schedules += 1
+        signal.alarm(PATIENCE)
         try:
             outcome = simulate(seed, steps)
         except Found as found:
             report.found.append((seed, str(found)))
-        except Exception as error:
+        except (Exception, Endless) as error:
+            oracle = "error" if isinstance(error, Exception) else "end"
             last = traceback.extract_tb(error.__traceback__)[-1]
-            report.found.append((seed, f"error: {error!r} in {last.name}, {last.filename}:{last.lineno}"))
+            report.found.append((seed, f"{oracle}: {error!r} in {last.name}, {last.filename}:{last.lineno}"))
         else:
             report.faults += outcome.faults
             report.events += outcome.events
             report.seconds += outcome.seconds
             report.trace = outcome.trace
+    signal.alarm(0)
     return report
 
 

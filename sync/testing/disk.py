@@ -1,8 +1,9 @@
 """A simulated disk: a log that remembers what it was told, loses what was not synced, and fails when it is told to.
 
 Rule 1. A transaction with own commits, or with the identity, is synced when `write` returns; so is all before it.
-        What came from peers alone is synced later: a crash may lose the latest of it (`synchronous=NORMAL`).
-Rule 2. A crash in `write` leaves the transaction, or it does not; and nobody was told.
+        What came from peers alone is synced later: a power cut may lose the latest of it (`synchronous=NORMAL`).
+Rule 2. A crash in `write` leaves the transaction, or it does not; and nobody was told. (That a write which is torn
+        is one that did not happen is SQLite's doing: the tests of power cuts hold it to that.)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class Crashed(BaseException):
 
 
 class Disk(MemoryLog):
-    """The log of one replica."""
+    """The log of one replica. The object is what a process that was killed leaves behind."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,12 +46,12 @@ class Disk(MemoryLog):
         """Transactions so far: an earlier number of them is a backup."""
         return len(self._journal)
 
-    def after_crash(self, random: Random) -> Disk:
-        """What is there when the process begins again."""
+    def after_power_cut(self, random: Random) -> Disk:
+        """What is there when the power is back."""
         return self.upto(random.randint(self._synced, len(self._journal)))
 
     def upto(self, writes: int) -> Disk:
-        """The disk as it was after so many writes."""
+        """A disk as this one was after so many writes."""
         again = Disk()
         for transaction in self._journal[:writes]:
             again.write(transaction)

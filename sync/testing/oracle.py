@@ -1,69 +1,68 @@
-"""What must hold, whatever happened: checked in every schedule, after the last fault."""
+"""What must hold in the end, whatever happened: checked in every schedule, some time after the last fault."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import Counter
 
 from merge.version import NOTHING, Dot
 from replica.direct import DirectReplica
 from replica.snapshot import span
-from sync.testing import workload
-from sync.testing.workload import STREAMS, Fact, Items
+from sync.testing.client import read_facts
+from sync.testing.ledger import Found, Ledger
+from sync.testing.workload import BOARDS, STREAMS, Items, Lines, by_definition, reading
+from sync.testing.world import Node, World
 
 
-class Found(AssertionError):
-    """Something that must hold does not."""
-
-    def __init__(self, oracle: str, what: str) -> None:
-        super().__init__(f"{oracle}: {what}")
-        self.oracle = oracle
-
-
-class Acknowledged(NamedTuple):
-    """A commit that was acknowledged: its log, its last event, and the head there."""
-
-    replica: int
-    seq: int
-    prefix: bytes
-
-
-def check(replicas: list[DirectReplica], acknowledged: list[Acknowledged]) -> None:
+def check(world: World) -> None:
     """Raise Found for the first oracle that does not hold."""
+    replicas = world.replicas
     first = replicas[0]
     for other in replicas[1:]:
         if other.heads != first.heads:
             raise Found("liveness", f"{_name(other)} and {_name(first)} do not hold the same after the last round")
-    names = [replica.core.me for replica in replicas]
-    if len(set(names)) < len(names):
-        raise Found("identity", "two replicas that have met go by one id")
     for replica in replicas:
-        reader = replica.reader()
-        for promise in acknowledged:
-            if reader.boundary(*promise) is None:
-                dot = Dot(replica.core.label(promise.replica), promise.seq)
-                raise Found("durability", f"{dot} was acknowledged, and {_name(replica)} has it not")
-    for replica in replicas:
-        _whole(replica)
-    readings = {}
+        for promise in world.ledger.promises:
+            head = replica.core.memory.lineages.get(promise.replica)
+            if head is None or max(row.head.seq for row in head.rows) < promise.seq:
+                raise _lost(replica, promise)
+        _whole(replica, world.ledger)
+    lost = set(world.ledger.promises) - world.ledger.held(first)
+    if lost:
+        raise _lost(first, min(lost))
     for stream in STREAMS:
-        readings[stream] = _by_definition(first, stream)
         digest = first.digest(stream)
         for replica in replicas:
             if replica.digest(stream) != digest:
                 raise Found("convergence", f"{stream} differs between {_name(replica)} and {_name(first)}")
-            if workload.reading(replica.present(stream)) != readings[stream]:
-                raise Found("meaning", f"{stream} of {_name(replica)} is not what its facts say")
-            _afresh(replica, stream, digest)
+        wanted = by_definition(stream, _facts(first, stream, world.ledger))
+        if reading(first.present(stream)) != wanted:
+            raise Found("meaning", f"{stream} of {_name(first)} is not what its facts say")
+        world.note(stream, digest)
+    lines = sorted(
+        (fact.dot.replica, fact.dot.seq, fact.event.line) for fact in _facts(first, "diary/1", world.ledger)
+    )
     for replica in replicas:
-        _tables(replica)
+        _tables(replica, lines)
+    for one in world.random.sample(list(world.nodes.values()), 2):
+        _afresh(one)
+    _owed(world)
 
 
 def _name(replica: DirectReplica) -> str:
     return replica.core.identity.name
 
 
-def _whole(replica: DirectReplica) -> None:
-    """Causes come first, commits are whole, and no context names what is not there."""
+def _lost(replica: DirectReplica, promise: tuple[int, int, bytes]) -> Found:
+    dot = Dot(replica.core.label(promise[0]), promise[1])
+    return Found("durability", f"{dot} was acknowledged, and {_name(replica)} has it not")
+
+
+def _facts(replica: DirectReplica, stream: str, ledger: Ledger) -> list:  # type: ignore[type-arg]
+    return read_facts(replica, stream) if ledger.twins else ledger.facts(stream, replica.core.memory.version)
+
+
+def _whole(replica: DirectReplica, ledger: Ledger) -> None:
+    """Causes come first, commits are whole and what their authors have recorded, and no log has a gap."""
     core = replica.core
     seen = NOTHING
     for commit, context in replica.reader().beyond(NOTHING, core.memory.version, 1 << 62):
@@ -71,41 +70,53 @@ def _whole(replica: DirectReplica) -> None:
             raise Found("causality", f"{_name(replica)} has {commit.dots[0]} before what its author had observed")
         if commit.first != seen[commit.replica] + 1:
             raise Found("causality", f"{_name(replica)} has a gap before {commit.dots[0]}")
+        entry = ledger.entries.get(commit.replica, {}).get(commit.first)
+        if not ledger.twins and (entry is None or (entry.commit, entry.context) != (commit, context)):
+            raise Found("content", f"{_name(replica)} has {commit.dots[0]} otherwise than it was recorded")
         seen = seen.advance(commit.replica, commit.last)
     if seen != core.memory.version:
         raise Found("causality", f"{_name(replica)} says that it has {core.memory.version}, and has {seen}")
 
 
-def _by_definition(replica: DirectReplica, stream: str) -> object:
-    facts = []
-    for commit, context in replica.reader().stream(stream):
-        for seq, recorded in enumerate(commit.events, commit.first):
-            event = replica.core.types.decode(recorded.type, recorded.schema, recorded.payload)
-            if recorded.stream == stream and event is not None:
-                dot = Dot(commit.replica, seq)
-                facts.append(Fact(dot, commit.stamp, context.advance(commit.replica, seq - 1), event))
-    return workload.diary(facts) if stream.startswith("diary/") else workload.board(facts)
-
-
-def _afresh(replica: DirectReplica, stream: str, digest: str) -> None:
+def _afresh(one: Node) -> None:
     """Opened again, from its snapshots or without them, a replica reads the same."""
+    replica = one.replica
     again = DirectReplica(
-        replica.log, replica.core.store, _name(replica), workload.AGGREGATES, random=replica.core.random,
+        replica.log, replica.core.store, _name(replica), one.release.aggregates, random=replica.core.random,
         identity=replica.core.identity,
     )  # fmt: skip
-    if again.digest(stream) != digest:
-        held = len(replica.log.kept(span(stream)))
-        raise Found("snapshots", f"{stream} of {_name(replica)}, opened again over {held} snapshots, is another")
+    for stream in STREAMS:
+        if again.digest(stream) != replica.digest(stream):
+            held = len(replica.log.kept(span(stream)))
+            raise Found(
+                "snapshots", f"{stream} of {_name(replica)}, opened again over {held} snapshots, is another"
+            )
 
 
-def _tables(replica: DirectReplica) -> None:
-    """The tables of projections follow from the presents."""
+def _tables(replica: DirectReplica, lines: list[tuple[int, int, str]]) -> None:
+    """The tables of projections follow from the presents, and from the facts."""
     replica.build()
     wanted = [
-        (stream, n, item)
-        for stream in STREAMS
-        if stream.startswith("board/")
-        for n, item in enumerate(sorted(replica.present(stream).items))
+        (stream, n, item) for stream in BOARDS for n, item in enumerate(sorted(replica.present(stream).items))
     ]
     if replica.log.rows(Items.table) != wanted:
         raise Found("projections", f"the rows of {_name(replica)} do not follow from its presents")
+    rows = [("diary/1", f"{replica:016x}", seq, 0, line) for replica, seq, line in lines]
+    if replica.log.rows(Lines.table) != rows:
+        raise Found("projections", f"the rows of {_name(replica)} are not those of its facts")
+
+
+def _owed(world: World) -> None:
+    """A question has one answer, where the replica that recorded it is there; never two. So has a command id."""
+    here = {replica.core.me for replica in world.replicas}
+    ledger = world.ledger
+    for what, (cause, answers) in world.replicas[0].present("desk/1").state.items():
+        if cause[0] not in ledger.twins and (answers > 1 or (cause[0] in here and not answers)):
+            raise Found("promises", f"{what} has {answers} answers")
+    if ledger.undone or ledger.twins:
+        return
+    done = Counter(entry.commit.note.command for entry in ledger.held_in(world.replicas[0].core.memory.version)
+                   if entry.commit.note is not None)  # fmt: skip
+    twice = sorted(str(command) for command, times in done.items() if times > 1)
+    if twice:
+        raise Found("promises", f"{twice[0]} was carried out {done[twice[0]]} times")

@@ -1,14 +1,16 @@
-"""What simulated replicas do: an aggregate with every kind of lattice in it, and one that is folded in order.
+"""What simulated replicas do: an aggregate with every kind of lattice in it, one folded in order, one that owes.
 
 Beside each stands what it must read, as plain Python over all facts at once: said, and not forgotten by a fact that
 had seen it. It shares no code with the fold, so that what is equal everywhere and wrong is found too.
+
+The code comes in two releases (`BEFORE`, `NOW`): the older one does not know some types of events, and no diary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from merge.counter import PNCounter
 from merge.maps import ORMap
@@ -17,9 +19,12 @@ from merge.sets import AWSet, RWSet
 from merge.stamp import Stamp
 from merge.version import Dot, VersionVector
 from replica.aggregate import Aggregate
-from replica.event import Event
+from replica.decider import Decider, Given
+from replica.due import Due
+from replica.errors import Refused
+from replica.event import Command, Event
 from replica.ordered import Moment, Ordered
-from replica.projection import StreamRows
+from replica.projection import EventRows, Projection, StreamRows
 
 
 class Added(Event, frozen=True):
@@ -59,7 +64,7 @@ class Board(Aggregate):
     """A bit of everything."""
 
     stream = "board"
-    events = (Added, Removed, Vetoed, Allowed, Named, Noted, Struck, Counted)
+    events: ClassVar[Any] = (Added, Removed, Vetoed, Allowed, Named, Noted, Struck, Counted)
 
     items = AWSet[str]()
     allowed = RWSet[str]()
@@ -87,6 +92,13 @@ class Board(Aggregate):
                 return self.count.add(by)
 
 
+class BoardBefore(Board):
+    """What a board was when less was written on it."""
+
+    stream = "board"
+    events: ClassVar[Any] = (Added, Removed, Named, Noted, Struck)
+
+
 class Written(Event, frozen=True):
     line: str
 
@@ -104,6 +116,46 @@ class Diary(Ordered):
         return (*state, (event.line, len(moment.concurrent())))
 
 
+class Asked(Event, frozen=True):
+    what: str
+
+
+class Answered(Event, frozen=True):
+    what: str
+
+
+class Ask(Command, frozen=True):
+    what: str
+
+
+class Answer(Command, frozen=True):
+    what: str
+
+
+class Desk(Ordered):
+    """Questions, each of which is owed one answer: who asked, and how many answers there are."""
+
+    stream = "desk"
+    events = (Asked, Answered)
+
+    def initial(self) -> dict[str, tuple[tuple[int, int], int]]:
+        return {}
+
+    def decide(self, command: Any, given: Given) -> Event:
+        if isinstance(command, Answer):
+            return Answered(command.what)
+        if command.what in self.state:
+            raise Refused(f"{command.what} was asked already")
+        return Asked(command.what)
+
+    def evolve(self, state: Any, event: Any, moment: Moment) -> Any:
+        cause, answers = state.get(event.what, ((int(moment.dot.replica), moment.dot.seq), 0))
+        return {**state, event.what: (cause, answers + isinstance(event, Answered))}
+
+    def due(self) -> list[Due]:
+        return [Due(Answer(what), cause) for what, (cause, answers) in self.state.items() if not answers]
+
+
 class Items(StreamRows):
     """What stands on a board, as a table."""
 
@@ -115,24 +167,60 @@ class Items(StreamRows):
         return [(item,) for item in sorted(present.items)]
 
 
-AGGREGATES = (Board, Diary)
-PROJECTIONS = (Items,)
-STREAMS = ("board/1", "board/2", "diary/1")
+class ItemsBefore(Items):
+    """The same table, from a board as it was."""
+
+    table = "items"
+    columns = {"item": str}
+    of = BoardBefore
+
+
+class Lines(EventRows):
+    """What is written in diaries, as a table: a row an event."""
+
+    table = "lines"
+    columns = {"line": str}
+    events = (Written,)
+
+    def rows(self, entry: Any) -> list[tuple[str]]:
+        return [(entry.event.line,)]
+
+
+class Release(NamedTuple):
+    """Code that a replica runs."""
+
+    aggregates: tuple[type[Decider], ...]
+    projections: tuple[type[Projection], ...]
+
+    @property
+    def knows(self) -> dict[str, tuple[type[Event], ...]]:
+        """The events of each category that it folds."""
+        return {kind.stream: kind.events for kind in self.aggregates}
+
+
+BEFORE = Release((BoardBefore, Desk), (ItemsBefore,))
+NOW = Release((Board, Diary, Desk), (Items, Lines))
+STREAMS = ("board/1", "board/2", "diary/1", "desk/1")
+BOARDS = STREAMS[:2]
 KEYS = ("x", "y", "z")
+LARGE = 100_000
+"""Characters of a large note: three of them fill a block."""
 
 
-def facts(random: Random, number: int) -> tuple[str, tuple[Event, ...]]:
+def facts(random: Random, number: int, release: Release) -> tuple[str, tuple[Event, ...]]:
     """What a replica records next, and where: one fact, seldom several."""
-    stream = random.choice(STREAMS)
+    stream = random.choice(BOARDS if release is BEFORE else STREAMS[:3])
     many = 1 if random.random() < 0.8 else random.randint(2, 4)
     if stream == "diary/1":
         return stream, tuple([Written(f"{number}.{line}") for line in range(many)])
-    return stream, tuple([_fact(random, number) for _ in range(many)])
+    if random.random() < 0.01:
+        return stream, (Noted(random.choice(KEYS), f"{number} " + "long " * (LARGE // 5)),)
+    return stream, tuple([_fact(random, number, release.knows["board"]) for _ in range(many)])
 
 
-def _fact(random: Random, number: int) -> Event:
+def _fact(random: Random, number: int, kinds: tuple[type[Event], ...]) -> Event:
     key = random.choice(KEYS)
-    kind = random.choice(Board.events)
+    kind = random.choice(kinds)
     match kind.__name__:
         case "Named":
             return Named(f"{key}{number}")
@@ -192,17 +280,41 @@ def board(facts: Sequence[Fact]) -> dict[str, Any]:
 
 def diary(facts: Iterable[Fact]) -> tuple[tuple[str, int], ...]:
     """What a diary reads, by definition."""
-    ordered = sorted(facts, key=lambda one: (one.stamp, one.dot.seq))
+    ordered = in_order(facts)
     return tuple(
         (one.event.line, sum(not one.had_seen(other) for other in ordered[:at])) for at, one in enumerate(ordered)
     )
 
 
+def desk(facts: Iterable[Fact]) -> dict[str, tuple[Dot, int]]:
+    """What a desk reads, by definition."""
+    found: dict[str, list[Fact]] = {}
+    for one in in_order(facts):
+        found.setdefault(one.event.what, []).append(one)
+    return {
+        what: (about[0].dot, sum(isinstance(one.event, Answered) for one in about)) for what, about in found.items()
+    }
+
+
+def in_order(facts: Iterable[Fact]) -> list[Fact]:
+    return sorted(facts, key=lambda one: (one.stamp, one.dot.seq))
+
+
+def by_definition(stream: str, facts: Sequence[Fact]) -> Any:
+    """What a stream must read."""
+    match stream.split("/")[0]:
+        case "board":
+            return board(facts)
+        case "diary":
+            return diary(facts)
+        case _:
+            return desk(facts)
+
+
 def reading(present: Any) -> Any:
-    """A present in the words of `board` and `diary`."""
-    if isinstance(present, Diary):
-        return tuple(present.state)
-    assert isinstance(present, Board)
+    """A present in the words of `by_definition`."""
+    if not isinstance(present, Board):
+        return present.state
     return {
         "items": set(present.items),
         "allowed": set(present.allowed),

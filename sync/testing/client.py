@@ -1,0 +1,195 @@
+"""What clients do in a schedule: they write, read what they wrote, and decide on what they had read.
+
+Each call is also an oracle, of what a client may rely on at any moment:
+
+| oracle | holds |
+|---|---|
+| session | who has read something at a replica reads no less there later, and reads what was written there |
+| meaning | a present is what the facts inside its version say by definition, now and at any cut |
+| settled | what is settled of a diary stays as it is, among the members that are known |
+| merge | two pasts, merged, are the past of all facts in either |
+| expect | a command that expects a version is refused if, and only if, the stream has moved on since |
+
+Source: Terry et al. 1994 (session guarantees).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from merge.kernel import Past
+from merge.version import NOTHING, Dot, VersionVector
+from replica.commit import Note
+from replica.direct import DirectReplica
+from replica.errors import Outdated, Refused
+from replica.folding import fold_within
+from sync.testing.ledger import TYPES, Found
+from sync.testing.workload import BOARDS, STREAMS, Ask, Fact, by_definition, facts, reading
+from sync.testing.world import Node, World
+
+
+class Clients:
+    """All clients of a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._number = 0
+        self._asked: dict[str, str] = {}
+        """Questions that were asked, and where; each is asked again until that is acknowledged."""
+
+    # --- writing ---
+
+    def write(self, one: Node) -> None:
+        """Record facts, or give a command; what returns is acknowledged."""
+        random = self.world.random
+        self._number += 1
+        if random.random() < 0.25:
+            self._ask(one)
+        else:
+            stream, events = facts(random, self._number, one.release)
+            self._record(one, lambda: one.replica.append(stream, events, self.world.clock(one)))
+
+    def _ask(self, one: Node) -> None:
+        """Ask something at a desk; or once more, where it is not known whether that was heard."""
+        again = [what for what, where in self._asked.items() if where == one.name]
+        what = self.world.random.choice(again) if again else f"q{self._number}"
+        self._asked[what] = one.name
+        note = Note(command=what)
+        expect = one.seen if self.world.random.random() < 0.5 else None
+        moved = expect is not None and not self._stands(one, "desk/1") <= expect
+        known = one.replica.log.command(what) is not None
+
+        def ask() -> None:
+            try:
+                one.replica.execute("desk/1", Ask(what), self.world.clock(one), note, expect)
+            except Outdated:
+                if not moved or known:
+                    raise Found("expect", f"{what} was refused at {one.name}, which had not moved on") from None
+                return
+            except Refused:
+                return
+            if moved and not known:
+                raise Found("expect", f"{what} was decided at {one.name} on something else than was expected")
+
+        if self._record(one, ask):
+            del self._asked[what]
+
+    def _stands(self, one: Node, stream: str) -> VersionVector:
+        """The version of the events of a stream."""
+        stands = NOTHING
+        for fact in self._facts(one.replica, stream, one.replica.core.memory.version):
+            stands = stands.advance(*fact.dot)
+        return stands
+
+    def _record(self, one: Node, work: Callable[[], object]) -> bool:
+        """Do something that records, and is acknowledged when it has returned."""
+
+        def record() -> None:
+            replica = one.replica
+            replica.flush()
+            try:
+                work()
+            finally:
+                replica.flush()
+
+        done = self.world.guard(one, record)
+        replica = one.replica
+        if done and replica.core.me in replica.core.memory.lineages:
+            self.world.ledger.promise(replica)
+        return done
+
+    # --- reading ---
+
+    def read(self, one: Node) -> None:
+        """Read a stream, at what is held now."""
+        stream = self.world.random.choice(STREAMS)
+        if stream.split("/")[0] not in one.replica.core.aggregates:
+            return
+        self.world.guard(one, lambda: self._read(one, stream))
+
+    def _read(self, one: Node, stream: str) -> None:
+        replica = one.replica
+        present = replica.present(stream)
+        if not one.seen <= present.version:
+            raise Found("session", f"{one.name} has read {one.seen}, and now reads {present.version}")
+        one.seen = present.version
+        self._same(one, stream, present, one.seen, "")
+
+    def look_back(self, one: Node) -> None:
+        """Read a stream at an earlier cut."""
+        random, core = self.world.random, one.replica.core
+        stream = random.choice(STREAMS)
+        cuts = [one.seen, core.stable, *core.members.observed.values()]
+        cut = random.choice([cut for cut in cuts if cut <= core.memory.version] or [NOTHING])
+        if stream.split("/")[0] not in core.aggregates:
+            return
+        fold = fold_within(core, stream, one.replica.reader().stream(stream), cut)
+        present = core.aggregate_of(stream).present_of(fold, stream, cut)
+        self._same(one, stream, present, cut, f" at {cut}")
+
+    def look_at_settled(self, one: Node) -> None:
+        """Read the settled diary: what it was before stays its beginning."""
+        if "diary" not in one.replica.core.aggregates:
+            return
+        members = tuple(sorted(one.replica.core.members.live))
+        settled = tuple(one.replica.settled("diary/1").state)
+        before, one.settled = one.settled, (members, settled)
+        if before[0] == members and settled[: len(before[1])] != before[1]:
+            raise Found("settled", f"{one.name} had settled on {before[1]}, and now on {settled}")
+
+    def meet(self, one: Node, other: Node) -> None:
+        """Merge the pasts of two replicas; nothing comes of it for them."""
+        stream = self.world.random.choice(BOARDS)
+        if one.release is not other.release or self._twins_in(one, other):
+            return
+        pasts = [_past(side.replica, stream) for side in (one, other)]
+        merged = pasts[0] | pasts[1]
+        present = one.replica.core.aggregate_of(stream).present_of(merged.state, stream, merged.version)
+        seqs = [past.version.seqs for past in pasts]
+        both = VersionVector({r: max(seq.get(r, 0) for seq in seqs) for r in {*seqs[0], *seqs[1]}})
+        if merged.version != both:
+            raise Found("merge", f"{pasts[0].version} and {pasts[1].version} come to {merged.version}")
+        wanted = by_definition(stream, self._known(one, stream, self.world.ledger.facts(stream, both)))
+        if reading(present) != wanted:
+            raise Found("merge", f"{stream} of {one.name} and {other.name}, merged, is not what their facts say")
+
+    # --- what must be read ---
+
+    def _same(self, one: Node, stream: str, present: object, version: VersionVector, where: str) -> None:
+        wanted = by_definition(stream, self._known(one, stream, self._facts(one.replica, stream, version)))
+        if reading(present) != wanted:
+            raise Found("meaning", f"{stream} of {one.name}{where} is not what its facts say")
+
+    def _facts(self, replica: DirectReplica, stream: str, version: VersionVector) -> list[Fact]:
+        """The facts of a stream inside a version; as the log has them, where a number may name two."""
+        if self.world.ledger.twins:
+            return [fact for fact in read_facts(replica, stream) if fact.dot in version]
+        return self.world.ledger.facts(stream, version)
+
+    @staticmethod
+    def _known(one: Node, stream: str, facts: list[Fact]) -> list[Fact]:
+        """Those of which the code of a replica knows the type."""
+        kinds = one.release.knows[stream.split("/")[0]]
+        return [fact for fact in facts if type(fact.event) in kinds]
+
+    def _twins_in(self, *nodes: Node) -> bool:
+        return bool(self.world.ledger.twins)
+
+
+def _past(replica: DirectReplica, stream: str) -> Past:  # type: ignore[type-arg]
+    core = replica.core
+    version = core.memory.version
+    return Past(fold_within(core, stream, replica.reader().stream(stream), version), version)
+
+
+def read_facts(replica: DirectReplica, stream: str) -> list[Fact]:
+    """The facts of a stream as a log has them."""
+    found = []
+    for commit, context in replica.reader().stream(stream):
+        for seq, recorded in enumerate(commit.events, commit.first):
+            event = TYPES.decode(recorded.type, recorded.schema, recorded.payload)
+            if recorded.stream == stream and event is not None:
+                found.append(
+                    Fact(Dot(commit.replica, seq), commit.stamp, context.advance(commit.replica, seq - 1), event)
+                )
+    return found

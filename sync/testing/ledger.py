@@ -1,0 +1,144 @@
+"""The ledger: what was recorded in a schedule, as its authors knew it. The oracles believe it, and no log.
+
+Rule 1. A commit is entered when it is durable at its author, with the version that the author had then; what had
+        become durable when its process crashed is entered when that begins again, as its log has it.
+Rule 2. A dot names one commit for ever. Two commits under one dot are a fault, but under an id that is in use twice
+        (a file was copied or set back, and no mark could tell).
+Rule 3. What was acknowledged is everywhere in the end, but for what a backup has taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from merge.version import NOTHING, Dot, VersionVector
+from replica.commit import PREFIX, Commit
+from replica.core import Settled
+from replica.direct import DirectReplica
+from replica.event import EventTypes
+from sync.testing.workload import NOW, STREAMS, Fact
+
+TYPES = EventTypes([event for kind in NOW.aggregates for event in kind.events])
+
+
+class Found(AssertionError):
+    """Something that must hold does not."""
+
+    def __init__(self, oracle: str, what: str) -> None:
+        super().__init__(f"{oracle}: {what}")
+        self.oracle = oracle
+
+
+class Promise(NamedTuple):
+    """A commit that was acknowledged: its log, its last event, and the head there."""
+
+    replica: int
+    seq: int
+    prefix: bytes
+
+
+class Entry(NamedTuple):
+    """A commit, what its author had observed, and the facts in it by stream."""
+
+    commit: Commit
+    context: VersionVector
+    facts: dict[str, list[Fact]]
+
+
+class Ledger:
+    """All commits of a schedule."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, dict[int, Entry]] = {}
+        """By replica and first seq."""
+        self.promises: list[Promise] = []
+        self.taken_back: set[Promise] = set()
+        """What a backup has undone at the replica that had acknowledged it, or heard of it."""
+        self.undone = False
+        """A backup has taken the place of a file."""
+        self.twins: set[int] = set()
+        """Ids that may be in use twice."""
+        self._named: dict[tuple[int, int], bytes] = {}
+
+    # --- entering ---
+
+    def listen(self, replica: DirectReplica) -> None:
+        """Enter what becomes durable at a replica, if that has recorded it."""
+
+        def hear(settled: Settled) -> None:
+            for commit, context in settled.news:
+                if commit.replica == replica.core.me:
+                    self.enter(commit, context)
+
+        self.catch_up(replica)
+        replica.listeners.append(hear)
+
+    def catch_up(self, replica: DirectReplica) -> None:
+        """Enter the own commits of a replica that were not entered yet."""
+        core, me = replica.core, replica.core.me
+        known = self._known(me)
+        upto = core.memory.version[me]
+        if known < upto and me not in self.twins:
+            position = NOTHING.advance(me, known)
+            for commit, context in replica.reader().beyond(position, core.memory.version, 1 << 62, only=me):
+                self.enter(commit, context)
+
+    def _known(self, replica: int) -> int:
+        entries = self.entries.get(replica)
+        return entries[max(entries)].commit.last if entries else 0
+
+    def enter(self, commit: Commit, context: VersionVector) -> None:
+        facts: dict[str, list[Fact]] = {}
+        for seq, recorded in enumerate(commit.events, commit.first):
+            if recorded.stream in STREAMS:
+                event = TYPES.decode(recorded.type, recorded.schema, recorded.payload)
+                dot = Dot(commit.replica, seq)
+                fact = Fact(dot, commit.stamp, context.advance(commit.replica, seq - 1), event)
+                facts.setdefault(recorded.stream, []).append(fact)
+        self.entries.setdefault(commit.replica, {})[commit.first] = Entry(commit, context, facts)
+
+    def promise(self, replica: DirectReplica) -> None:
+        """What this replica has recorded is acknowledged, up to its head."""
+        me = replica.core.me
+        for head in replica.core.memory.lineages[me].heads:
+            if self._named.setdefault((me, head.seq), head.hash) != head.hash and me not in self.twins:
+                raise Found("identity", f"{Dot(replica.core.label(me), head.seq)} names two commits")
+            self.promises.append(Promise(me, head.seq, head.hash[:PREFIX]))
+
+    # --- backups ---
+
+    def held(self, replica: DirectReplica) -> set[Promise]:
+        """What was acknowledged, and a replica holds."""
+        reader = replica.reader()
+        return {promise for promise in self.promises if reader.boundary(*promise) is not None}
+
+    def set_back(self, before: set[Promise], replica: DirectReplica) -> None:
+        """A replica held `before`, and then a backup took the place of its file."""
+        self.undone = True
+        self.taken_back |= before - self.held(replica)
+
+    def forget_lost(self, replicas: list[DirectReplica]) -> None:
+        """Of what a backup has undone, nobody is owed what is nowhere any more."""
+        if not self.taken_back:
+            return
+        readers = [replica.reader() for replica in replicas]
+        lost = {
+            promise for promise in self.taken_back
+            if all(reader.boundary(*promise) is None for reader in readers)
+        }  # fmt: skip
+        self.taken_back -= lost
+        self.promises = [promise for promise in self.promises if promise not in lost]
+
+    # --- reading ---
+
+    def held_in(self, version: VersionVector) -> Iterator[Entry]:
+        """The commits inside a version."""
+        for replica, seq in version.seqs.items():
+            for first, entry in self.entries.get(replica, {}).items():
+                if first <= seq:
+                    yield entry
+
+    def facts(self, stream: str, version: VersionVector) -> list[Fact]:
+        """The facts of a stream inside a version."""
+        return [fact for entry in self.held_in(version) for fact in entry.facts.get(stream, ())]
