@@ -238,7 +238,7 @@ class Tail:
             raise InvalidBatch(f"{_where(piece)} claims {events} events and holds {sum(counts)}")
         streams, stream_names = _resolve(list(self.streams), _streams(columns[5]), piece)
         types, type_names = _resolve(list(self.types), _types(columns[6]), piece)
-        payloads = [bytes(raw) for raw in _raws(columns[7])]
+        payloads = list(map(bytes, _raws(columns[7])))
         recorded = [
             Recorded(stream, kind, schema, payload)
             for stream, (kind, schema), payload in zip(streams, types, payloads, strict=True)
@@ -375,7 +375,7 @@ def boundaries(piece: Slice, counts: list[int]) -> list[list[int]]:
     for index, column in enumerate(piece.columns):
         per_commit = index < PER_COMMIT
         raws = _raws(array(piece.commits if per_commit else events[-1], column))
-        offsets = list(accumulate((len(bytes(raw)) for raw in raws), initial=0))
+        offsets = list(accumulate(map(len, raws), initial=0))
         edges.append(offsets if per_commit else [offsets[event] for event in events])
     return edges
 

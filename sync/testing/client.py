@@ -33,6 +33,8 @@ class Clients:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._large = 0.3 if world.random.random() < 0.1 else 0.0
+        """Of some schedules the logs have several blocks."""
         self._number = 0
         self._asked: dict[str, str] = {}
         """Questions that were asked, and where; each is asked again until that is acknowledged."""
@@ -46,7 +48,7 @@ class Clients:
         if random.random() < 0.25:
             self._ask(one)
         else:
-            stream, events = facts(random, self._number, one.release)
+            stream, events = facts(random, self._number, one.release, self._large)
             self._record(one, lambda: one.replica.append(stream, events, self.world.clock(one)))
 
     def _ask(self, one: Node) -> None:
@@ -128,14 +130,19 @@ class Clients:
         self._same(one, stream, present, cut, f" at {cut}")
 
     def look_at_settled(self, one: Node) -> None:
-        """Read the settled diary: what it was before stays its beginning."""
-        if "diary" not in one.replica.core.aggregates:
+        """Read the settled diary: all members have observed it, and what it was before stays its beginning."""
+        core, ledger = one.replica.core, self.world.ledger
+        if "diary" not in core.aggregates:
             return
-        members = tuple(sorted(one.replica.core.members.live))
+        members, stable = tuple(sorted(core.members.live)), core.stable
         settled = tuple(one.replica.settled("diary/1").state)
-        before, one.settled = one.settled, (members, settled)
-        if before[0] == members and settled[: len(before[1])] != before[1]:
-            raise Found("settled", f"{one.name} had settled on {before[1]}, and now on {settled}")
+        before, one.settled = one.settled, (members, stable, settled)
+        if before[0] != members or not members or ledger.twins:
+            return
+        if not stable <= before[1] | ledger.observed_by_all(members):
+            raise Found("settled", f"{stable} is settled at {one.name}, and not all have observed that")
+        if settled[: len(before[2])] != before[2]:
+            raise Found("settled", f"{one.name} had settled on {before[2]}, and now on {settled}")
 
     def meet(self, one: Node, other: Node) -> None:
         """Merge the pasts of two replicas; nothing comes of it for them."""

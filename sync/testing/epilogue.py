@@ -12,6 +12,7 @@ each has its turn, alone, and its own bound:
 | both sides lose their last push      | in PATIENCE + 2 ticks               | the age of what is under way     |
 | the answer to a digest is lost too   | at the tick after it                | digests, once more               |
 | what members know is lost            | in PATIENCE + 2 ticks a link        | digests of what is known         |
+| what members know is damaged         | the same                            | its check; a new conversation    |
 """
 
 from __future__ import annotations
@@ -123,6 +124,20 @@ def _known(world: World, link: str, one: Node, other: Node) -> None:
     _tick(world)
     _lose(world, link, one)
     _lose(world, link, other)
+    _all_know_the_same(world)
+
+
+def _damaged(world: World, link: str, one: Node, other: Node) -> None:
+    """What members know arrives with a bit that has flipped, and some ticks pass."""
+    _write(world, one)
+    world.drain()
+    _tick(world)
+    for _ in range(len(world.wire(link, one.name))):
+        world.deliver(link, one.name, corrupt=True)
+    _all_know_the_same(world)
+
+
+def _all_know_the_same(world: World) -> None:
     for _ in world.nodes:
         _rest(world)
     known = {side.name: side.replica.core.members.known.digest for side in world.nodes.values()}
@@ -130,4 +145,13 @@ def _known(world: World, link: str, one: Node, other: Node) -> None:
         raise Found("promptness", f"what is known of members differs: {sorted(known)}")
 
 
-STORIES: list[Callable[[World, str, Node, Node], None]] = [_push, _burst, _gap, _last, _answer, _both, _known]
+STORIES: list[Callable[[World, str, Node, Node], None]] = [
+    _push,
+    _burst,
+    _gap,
+    _last,
+    _answer,
+    _both,
+    _known,
+    _damaged,
+]

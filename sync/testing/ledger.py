@@ -10,6 +10,7 @@ Rule 3. What was acknowledged is everywhere in the end, but for what a backup ha
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from typing import NamedTuple
 
 from merge.version import NOTHING, Dot, VersionVector
@@ -55,6 +56,8 @@ class Ledger:
         self.promises: list[Promise] = []
         self.taken_back: set[Promise] = set()
         """What a backup has undone at the replica that had acknowledged it, or heard of it."""
+        self.observed: dict[int, VersionVector] = {}
+        """What was ever durable at each replica, by its id."""
         self.undone = False
         """A backup has taken the place of a file."""
         self.twins: set[int] = set()
@@ -67,12 +70,18 @@ class Ledger:
         """Enter what becomes durable at a replica, if that has recorded it."""
 
         def hear(settled: Settled) -> None:
+            self._observe(replica)
             for commit, context in settled.news:
                 if commit.replica == replica.core.me:
                     self.enter(commit, context)
 
         self.catch_up(replica)
+        self._observe(replica)
         replica.listeners.append(hear)
+
+    def _observe(self, replica: DirectReplica) -> None:
+        me = replica.core.me
+        self.observed[me] = self.observed.get(me, NOTHING) | replica.core.memory.version
 
     def catch_up(self, replica: DirectReplica) -> None:
         """Enter the own commits of a replica that were not entered yet."""
@@ -131,6 +140,10 @@ class Ledger:
         self.promises = [promise for promise in self.promises if promise not in lost]
 
     # --- reading ---
+
+    def observed_by_all(self, members: tuple[int, ...]) -> VersionVector:
+        """What each of some replicas had once."""
+        return reduce(VersionVector.__and__, [self.observed[member] for member in members])
 
     def held_in(self, version: VersionVector) -> Iterator[Entry]:
         """The commits inside a version."""

@@ -113,14 +113,14 @@ class Simulation:
 
     def _calm(self) -> None:
         """Something goes right."""
-        match self._random.randrange(16):
+        match self._random.randrange(18):
             case 0 | 1 | 2 | 3 | 4 | 5:
                 weather.mend(self.world)
             case 6 | 7:
                 self._clients.read(self._any())
             case 8:
                 self._clients.look_back(self._any())
-            case 9:
+            case 9 | 16 | 17:
                 self._clients.look_at_settled(self._any())
             case 10:
                 self._clients.meet(self._any(), self._any())

@@ -203,18 +203,18 @@ NOW = Release((Board, Diary, Desk), (Items, Lines))
 STREAMS = ("board/1", "board/2", "diary/1", "desk/1")
 BOARDS = STREAMS[:2]
 KEYS = ("x", "y", "z")
-LARGE = 100_000
-"""Characters of a large note: three of them fill a block."""
+LARGE = 131_100
+"""Characters of a large note: two of them fill a block."""
 
 
-def facts(random: Random, number: int, release: Release) -> tuple[str, tuple[Event, ...]]:
-    """What a replica records next, and where: one fact, seldom several."""
+def facts(random: Random, number: int, release: Release, large: float) -> tuple[str, tuple[Event, ...]]:
+    """What a replica records next, and where: one fact, seldom several; and how often a large one."""
     stream = random.choice(BOARDS if release is BEFORE else STREAMS[:3])
     many = 1 if random.random() < 0.8 else random.randint(2, 4)
     if stream == "diary/1":
         return stream, tuple([Written(f"{number}.{line}") for line in range(many)])
-    if random.random() < 0.01:
-        return stream, (Noted(random.choice(KEYS), f"{number} " + "long " * (LARGE // 5)),)
+    if random.random() < large:
+        return stream, (Noted(random.choice(KEYS), f"{number} {'.' * LARGE}"),)
     return stream, tuple([_fact(random, number, release.knows["board"]) for _ in range(many)])
 
 

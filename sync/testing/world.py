@@ -49,8 +49,8 @@ class Node:
     starts: int = 0
     seen: VersionVector = NOTHING
     """What somebody who reads here has seen since this process began."""
-    settled: tuple[tuple[int, ...], tuple[object, ...]] = ((), ())
-    """The members, and what was settled of the diary, when that was read last."""
+    settled: tuple[tuple[int, ...], VersionVector, tuple[object, ...]] = ((), NOTHING, ())
+    """The members, what was settled, and that part of the diary, when it was read last."""
 
     @property
     def replica(self) -> DirectReplica:
@@ -91,7 +91,7 @@ class World:
     def start(self, one: Node, identity: Identity | None = None) -> None:
         """Begin a process over its disk."""
         one.starts += 1
-        one.seen, one.settled = NOTHING, ((), ())
+        one.seen, one.settled = NOTHING, ((), NOTHING, ())
         chance = Random(f"{self.seed}/{one.name}/{one.starts}")
         identity = identity or one.disk.identified() or Identity("sim", chance.getrandbits(64), one.name, ())
         aggregates, projections = one.release
