@@ -29,7 +29,7 @@ from replica.decider import Decider, Happened
 from replica.digest import digest
 from replica.draft import Memory
 from replica.errors import PoisonEvent
-from replica.folding import decoded, fold_apart, stands_after
+from replica.folding import as_happened, fold_apart, stands_after
 from replica.log import Log
 from replica.reading import Blocks, Reader
 from replica.snapshot import Loaded, load_streams, span
@@ -231,7 +231,7 @@ class _Walk:
         self._chain.update(_encode(said))
         self._last = dot, event.type
         try:
-            happened = decoded(self._core, self._aggregate, commit, dot, event, context)
+            happened = as_happened(self._core, self._aggregate, commit, dot, event, context)
         except Exception:
             self._catch_up()
             self._raised = True

@@ -71,7 +71,7 @@ def fold(core: Core, news: Contexts, only: str | None = None) -> None:
 def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector) -> Happened | None:
     """A recorded event as folds see it; None where this code does not know its type, or cannot read it."""
     try:
-        return decoded(core, core.aggregate_of(event.stream), commit, dot, event, context)
+        return as_happened(core, core.aggregate_of(event.stream), commit, dot, event, context)
     except Exception as error:
         _poison(core, event.stream, f"reading {event.type} {dot} (schema {event.schema})", error)
         return None
@@ -91,20 +91,20 @@ def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
     for commit, context in loaded.commits:
         for seq, event in enumerate(commit.events, commit.first):
             if event.stream == stream:
-                happened = decoded(core, aggregate, commit, Dot(commit.replica, seq), event, context)
+                happened = as_happened(core, aggregate, commit, Dot(commit.replica, seq), event, context)
                 if happened is not None:
                     found.append(happened)
     return aggregate.observe_all(aggregate.empty() if loaded.fold is None else loaded.fold, found)
 
 
-def decoded(
+def as_happened(
     core: Core, aggregate: Decider, commit: Commit, dot: Dot, event: Recorded, context: VersionVector
 ) -> Happened | None:
     """A recorded event as folds see it; None where this code does not know its type. Raises what reading raises."""
-    found = core.types.decode(event.type, event.schema, event.payload)
-    if found is None or type(found) not in aggregate.events:
+    decoded = core.types.decode(event.type, event.schema, event.payload)
+    if decoded is None or type(decoded) not in aggregate.events:
         return None
-    return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), found)
+    return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)
 
 
 def stands_after(stands: VersionVector, stream: str, commits: Contexts) -> tuple[VersionVector, int]:

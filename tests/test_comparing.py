@@ -22,7 +22,7 @@ from replica.digest import digest
 from replica.direct import DirectReplica
 from replica.errors import Refused
 from replica.event import Event
-from replica.folding import decoded
+from replica.folding import as_happened
 from replica.log import Kept, Span, Transaction
 from replica.snapshot import take
 from sync import connect, linked, serve
@@ -83,7 +83,7 @@ def prefixes(replica: DirectReplica, stream: str) -> list[tuple[Dot, str]]:
     for commit, context in replica.reader().stream(stream):
         for seq, event in enumerate(commit.events, commit.first):
             if event.stream == stream:
-                one = decoded(core, aggregate, commit, Dot(commit.replica, seq), event, context)
+                one = as_happened(core, aggregate, commit, Dot(commit.replica, seq), event, context)
                 happened += [] if one is None else [one]
                 fold = aggregate.observe_all(aggregate.empty(), happened)
                 present = aggregate.present_of(fold, stream, NOTHING)
