@@ -53,7 +53,7 @@ class Comparisons:
         self._open: dict[tuple[int, str], Divergence] = {}
         self._left: dict[int, dict[str, str]] = {}
         self._aggregates = aggregates
-        self._changed: set[tuple[int, str]] = set()
+        self._changed: dict[tuple[int, str], None] = {}
         """Alarms that are other than those beside the log."""
         for one in kept:
             if one.kind == KIND:
@@ -107,13 +107,13 @@ class Comparisons:
             before.event is None and (found.event is not None or found.fault not in ("", before.fault))
         ):
             self._open[key] = found
-            self._changed.add(key)
+            self._changed[key] = None
             self.unsaid.append(found)
 
     def _clear(self, peer: int, stream: str) -> None:
         key = int(peer), stream
         if self._open.pop(key, None) is not None:
-            self._changed.add(key)
+            self._changed[key] = None
 
     # --- beside the log ---
 
@@ -140,7 +140,7 @@ class Comparisons:
             dot = None if event is None else Dot(ReplicaId(*event[:2]), event[2])
             self._open[key] = Divergence(stream, ReplicaId(*peer), since, dot, *rest)
         else:
-            self._changed.add(key)
+            self._changed[key] = None
 
     def _fold_of(self, stream: str) -> str:
         aggregate = self._aggregates.get(stream.split("/", 1)[0])
