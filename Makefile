@@ -7,6 +7,7 @@ SOURCES := merge replica sync demo tests $(wildcard bench)
 help:
 	@echo "make demo    three replicas part, write on, and meet again"
 	@echo "make orders  three places sell one lamp: a crash, a cut, an oversell, and its repair"
+	@echo "make play    a scenario file, with real processes (FILE=last-piece)"
 	@echo "make test    the test suite"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make soak    thousands of simulated schedules (SEEDS=0-5000)"
@@ -38,6 +39,9 @@ demo: $(VENV)/.demo
 orders: $(VENV)/.demo
 	@$(PY) -m demo orders
 
+play: $(VENV)/.demo
+	@$(PY) -m demo play $(or $(FILE),last-piece)
+
 test: $(VENV)/.dev
 	$(PY) -m pytest
 
@@ -56,4 +60,4 @@ soak: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
-.PHONY: help demo orders test check bench soak clean
+.PHONY: help demo orders play test check bench soak clean

@@ -1,4 +1,4 @@
-"""`python -m demo partition` and `python -m demo orders`: what Anabranch does, with real processes."""
+"""`python -m demo partition`, `orders` and `play FILE`: what Anabranch does, with real processes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from rich.console import Console
 
 from demo.orders import Outcome, orders
 from demo.partition import NAMES, Verdict, partition
+from demo.playing import in_process, scenario_called, tell_end, with_processes
 from demo.process import WorkerFailed
 from demo.telling import Teller
+from replica.app import NoSuchApp
+from replica.scenario import Scenario, ScenarioError
 
 
 def main() -> int:
@@ -29,10 +32,19 @@ def main() -> int:
         "--broken", action="store_true", help="with an aggregate that does not converge: ends with an alarm"
     )
     selling = stories.add_parser("orders", help="a shop at three places: a crash, an oversell, and its repair")
-    for story in (parting, selling):
+    playing = stories.add_parser("play", help="a scenario from a file (docs/scenarios.md)")
+    playing.add_argument("file", help="the scenario; those of demo/scenarios by their names")
+    playing.add_argument("--in-process", action="store_true", help="without processes, in no time")
+    playing.add_argument(
+        "-a", "--app", action="append", default=[], metavar="MODULE[:CLASS]",
+        help="the aggregates, in place of those that the file names",
+    )  # fmt: skip
+    for story in (parting, selling, playing):
         story.add_argument("--json", action="store_true", help="say nothing but one JSON object at the end")
     arguments = parser.parse_args()
     teller = Teller(None if arguments.json else Console())
+    if arguments.story == "play":
+        return played(arguments, teller)
     try:
         verdict: Verdict | Outcome
         if arguments.story == "orders":
@@ -47,6 +59,30 @@ def main() -> int:
     if arguments.json:
         print(msgspec.json.encode(asdict(verdict)).decode())
     return 0 if verdict.converged else 1
+
+
+def played(arguments: argparse.Namespace, teller: Teller) -> int:
+    """Play a scenario from a file: 0 where all of it held, 1 where something did not, 2 where it makes no sense."""
+    try:
+        scenario = Scenario.read(scenario_called(arguments.file))
+        teller.chapter(scenario.title, scenario.text)
+        if arguments.in_process:
+            report = in_process(scenario, arguments.app, teller)
+        else:
+            report = asyncio.run(with_processes(scenario, arguments.app, teller))
+    except (ScenarioError, NoSuchApp) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except WorkerFailed as failure:
+        print(f"The scenario broke off: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    tell_end(report, teller)
+    if arguments.json:
+        plain = {"held": report.held, "converged": report.converged, **msgspec.to_builtins(report)}
+        print(msgspec.json.encode(plain).decode())
+    return 0 if report.held else 1
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,11 @@ class Process:
         seed: int | None = None,
         module: str = "demo.worker",
         hear: Callable[[str, dict[str, Any]], None] = lambda name, told: None,
-        options: tuple[str, ...] = (),
+        options: Sequence[str] = (),
     ) -> None:
         self.name, self.path, self.seed, self.module, self.hear = name, path, seed, module, hear
         self.options = options
+        """What else its command line says when it is started the next time."""
         self.port = 0
         self.started = False
         self._numbers = itertools.count(1)
@@ -47,13 +48,17 @@ class Process:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        return self.started and self._process.returncode is None
+
     async def start(self) -> None:
         """Start it, and wait until it listens; on the port that it had before, if it had one."""
-        given = [*self.options, *(() if self.seed is None else ("--seed", str(self.seed)))]
+        options = [*self.options] if self.seed is None else [*self.options, "--seed", str(self.seed)]
         ready = self._expect(0)
         self.started = True
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", self.module, str(self.path), self.name, "--port", str(self.port), *given,
+            sys.executable, "-m", self.module, str(self.path), self.name, "--port", str(self.port), *options,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip

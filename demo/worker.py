@@ -44,6 +44,8 @@ class Worker:
             return {"id": number, "answer": await self._doing[do](**request)}
         except AnabranchError as error:
             return {"id": number, "error": str(error)}
+        except Exception as error:
+            return {"id": number, "error": f"{type(error).__name__}: {error}"}
 
     async def dial(self, peer: str, url: str, *, up: bool) -> Answer:
         """Keep a link to a peer; one that is not up waits for `heal`."""

@@ -42,14 +42,14 @@ class Command(msgspec.Struct, frozen=True):
     """Base of commands."""
 
 
-def _bare(value: Any) -> Any:
+def bare(value: Any) -> Any:
     """A replica id in an event, as in the dot of a fact that it names, is recorded without its label."""
     if isinstance(value, ReplicaId):
         return int(value)
     raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
 
 
-_encode = msgspec.msgpack.Encoder(order="deterministic", enc_hook=_bare).encode
+_encode = msgspec.msgpack.Encoder(order="deterministic", enc_hook=bare).encode
 _decode_plain = msgspec.msgpack.Decoder().decode
 _PLAIN = (str, int, bool, bytes, type(None))
 _REFUSED = (TypeError, ValueError, OverflowError, RecursionError)

@@ -145,8 +145,9 @@ def status(core: Core) -> Iterator[DueStatus]:
         cause = Dot(core.label(promise.cause[0]), promise.cause[1])
         owner = core.label(promise.owner)
         yield DueStatus(
-            key, promise.stream, promise.kind, promise.to, cause, owner, state, promise.at, promise.parked
-        )
+            key, promise.stream, promise.kind, promise.to, cause, owner, state, promise.at, promise.parked,
+            promise.settled,
+        )  # fmt: skip
 
 
 def park(core: Core, key: str, why: str | None) -> None:

@@ -131,9 +131,17 @@ class Reader:
         return before, numbers
 
     def joined(self, row: LogRow, seq: int) -> tuple[BlockStart, Slice]:
-        """The block of a log in which event `seq` lies, as one slice; DamagedLog where the file has it not."""
+        """The block of a log in which event `seq` lies, as one slice; DamagedLog where the file has it not.
+
+        A row may be older than the file, for who reads on while others write: it is read as far as that row goes,
+        also where the block was filled and sealed since.
+        """
         block = self.log.block(row.number, seq)
         slices = [piece for piece in block.slices if piece.last <= row.head.seq] if block else []
+        if block is not None and not slices:
+            layout = Layout(row.store or self.store, block.slices[0])
+            if index := layout.index_after(row.head.seq):
+                slices = [layout.cut(0, index)]
         if block is None or not slices:
             raise DamagedLog(
                 f"event {seq} of log {row.number} is not in the file, though its index says so. Other logs are "

@@ -111,6 +111,9 @@ def _hex(replica: int) -> str:
 class SqliteLog:
     """The port of `replica.log` over one SQLite connection. Blocks; lives on one thread."""
 
+    checkpoint = 1000
+    """Pages in the write-ahead log after which a COMMIT moves them into the file: 4 MB, SQLite's own number."""
+
     def __init__(self, connection: sqlite3.Connection, *, full: bool = True) -> None:
         self._db = connection
         self._full = full
@@ -132,7 +135,7 @@ class SqliteLog:
         if not empty and version != APPLICATION_ID:
             raise StoreError("this is a SQLite file of another program; it was left as it is")
         db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA wal_autocheckpoint=1000")
+        db.execute(f"PRAGMA wal_autocheckpoint={self.checkpoint}")
         db.execute("PRAGMA legacy_alter_table=ON")  # a table is switched under the views that people have made
         if empty:
             db.executescript(

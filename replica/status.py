@@ -43,6 +43,8 @@ class DueStatus:
     """Not before this wall time (ms)."""
     why: str | None
     """Why it was parked."""
+    settled: bool
+    """Not before its cause is settled."""
 
 
 @dataclass(frozen=True, slots=True)

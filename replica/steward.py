@@ -20,6 +20,8 @@ from replica.snapshot import span
 
 AT_ONCE = 256
 """Commands that are carried out together."""
+LOOK = 1.0
+"""Seconds after which it looks at the clock again while something is due later: clocks are set, machines sleep."""
 
 
 class Steward:
@@ -55,7 +57,7 @@ class Steward:
             self._wake.set()
 
     async def _work(self) -> float | None:
-        """Do what there is to do; then say in how many seconds there may be more, if that is known."""
+        """Do what there is to do; then say in how many seconds to look again, if that is known."""
         for build in unbuilt(self._core):
             await self._build(build)
         while self._core.ripe:
@@ -64,7 +66,7 @@ class Steward:
             now = self._clock()
             keys, later = ready(self._core, now)
             if not keys:
-                return None if later is None else max(later - now, 1) / 1000
+                return None if later is None else min(max(later - now, 1) / 1000, LOOK)
             await asyncio.gather(*(self._carry_out(key, now) for key in keys[:AT_ONCE]))
 
     async def _snapshot(self, stream: str) -> None:

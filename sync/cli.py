@@ -13,16 +13,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import inspect
 import os
 import sys
-from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from merge.version import printable
-from replica.decider import Decider
+from replica.app import load
 from replica.errors import (
     AnabranchError,
     FileInUse,
@@ -31,7 +28,6 @@ from replica.errors import (
     StoreError,
     UnknownStream,
 )
-from replica.projection import EventRows, Projection, StreamRows
 from replica.readonly import ReadOnly
 from sync import commands as do
 from sync.errors import ProtocolError
@@ -136,34 +132,9 @@ def _meet(one: argparse.ArgumentParser) -> None:
     )
 
 
-def load(specs: Iterable[str]) -> tuple[list[type[Decider]], list[type[Projection]]]:
-    """The aggregates and projections that `module` defines, or `module:Class` is; Misused where there is none."""
-    aggregates: dict[type[Decider], None] = {}
-    projections: dict[type[Projection], None] = {}
+async def _run(args: argparse.Namespace) -> int:
     if "" not in sys.path:
         sys.path.insert(0, "")
-    for spec in specs:
-        name, _, attribute = spec.partition(":")
-        try:
-            module = import_module(name)
-        except ImportError as error:
-            raise Misused(f"{name} cannot be imported ({error}): run where it can, or set PYTHONPATH") from error
-        if attribute and not hasattr(module, attribute):
-            raise Misused(f"there is no {attribute} in {name}")
-        found = [getattr(module, attribute)] if attribute else list(vars(module).values())
-        for kind in found:
-            if not inspect.isclass(kind) or inspect.isabstract(kind):
-                continue
-            if issubclass(kind, Decider) and hasattr(kind, "stream"):
-                aggregates[kind] = None
-            elif issubclass(kind, EventRows | StreamRows) and hasattr(kind, "table"):
-                projections[kind] = None
-        if not aggregates and not projections:
-            raise Misused(f"{spec} names no aggregate and no projection")
-    return list(aggregates), list(projections)
-
-
-async def _run(args: argparse.Namespace) -> int:
     aggregates, projections = load(args.app)
     if not args.writes:
         async with ReadOnly.open(args.file, aggregates=aggregates, projections=projections) as past:

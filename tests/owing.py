@@ -1,13 +1,8 @@
-"""A process that asks as fast as it can, answers what is due, and keeps two tables; until it is killed."""
+"""Questions that are owed one answer each, and two tables of them: what a replica that is killed must keep."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
-
-from replica import Command, Due, Event, EventRows, Ordered, Replica, StreamRows
-
-STREAMS = 4
+from replica import Command, Due, Event, EventRows, Ordered, StreamRows
 
 
 class Asked(Event, frozen=True):
@@ -62,24 +57,3 @@ class Counts(StreamRows):
 
     def rows(self, present):
         return ((what, answers) for what, (_, answers) in sorted(present.state.items()))
-
-
-def opened(path):
-    return Replica.open(path, store="quiz", name="victim", aggregates=[Quiz], projections=[Said, Counts])
-
-
-async def write(path: str, mark: str) -> None:
-    async with opened(path) as replica:
-
-        async def one(writer: int) -> None:
-            for turn in range(60):
-                what = f"{mark}/{writer}/{turn}"
-                await replica.execute(f"quiz/{writer % STREAMS}", Ask(what), command_id=what)
-                print(what, flush=True)
-
-        await asyncio.gather(*(one(writer) for writer in range(8)))
-        await asyncio.sleep(60)
-
-
-if __name__ == "__main__":
-    asyncio.run(write(sys.argv[1], sys.argv[2]))

@@ -411,6 +411,18 @@ async def test_what_was_due_when_the_replica_was_closed_is_carried_out_when_it_i
 
 
 @in_loop
+async def test_a_clock_that_is_set_forward_is_noticed():
+    """What is due in an hour is carried out once the clock says so, as after a machine has slept."""
+    clock = [1000]
+    async with Replica.open(store="shop", name="alice", aggregates=[Late], clock=lambda: clock[0]) as alice:
+        await alice.execute(Q, Ask("3600000"))
+        await asyncio.sleep(0.05)
+        assert [one.state for one in alice.status().due] == ["next"]
+        clock[0] = 3_600_000
+        await until(lambda: not alice.status().due)
+
+
+@in_loop
 async def test_taking_over_a_stream_that_lost_its_owner(tmp_path):
     """The owner is gone for good; another replica takes over, and what was pending is carried out."""
     async with Replica.open(tmp_path / "b.db", store="shop", name="bob", aggregates=[Questions]) as bob:

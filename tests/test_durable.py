@@ -1,12 +1,13 @@
-"""What is acknowledged is there: through SIGKILL, failing commits, copies, backups, and a second process."""
+"""What is acknowledged is there: through failing commits, copies, backups, and a second process.
+
+SIGKILL is in `test_killed`, power cuts are in `test_power`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -33,7 +34,6 @@ from sync import linked
 from tests.loop import in_loop, until
 from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, RemoveItem, ShoppingList
 
-ROUNDS = 20
 ROOT = Path(__file__).parent.parent
 
 
@@ -58,34 +58,6 @@ async def items_by_dot(replica: Replica) -> dict[Dot, str]:
 
 
 # --- the end of a process ---
-
-
-@in_loop
-async def test_what_was_acknowledged_survives_sigkill_twenty_times(tmp_path):
-    """Killed at random moments under load: each acknowledged event is in the file, and no dot names two."""
-    path = tmp_path / "victim.db"
-    chance = random.Random(20)
-    acknowledged: dict[Dot, str] = {}
-    for turn in range(ROUNDS):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.writer", str(path), f"{turn}", cwd=ROOT, stdout=asyncio.subprocess.PIPE
-        )
-        assert process.stdout is not None
-        lines = [await process.stdout.readline()]
-        asyncio.get_running_loop().call_later(chance.random() * 0.12, process.send_signal, signal.SIGKILL)
-        lines += (await process.stdout.read()).splitlines(keepends=True)
-        assert await process.wait() == -signal.SIGKILL
-        for line in lines:
-            if line.endswith(b"\n"):
-                seq, replica, item = line.decode().split()
-                dot = Dot(int(replica), int(seq))
-                assert acknowledged.setdefault(dot, item) == item, "a dot was used twice"
-        async with opened(path, "victim") as replica:
-            held = await items_by_dot(replica)
-            assert {dot: held.get(dot) for dot in acknowledged} == acknowledged
-            assert set((await replica.present(HOME)).items) == set(held.values())
-            assert replica.status().succeeds is None
-    assert len(acknowledged) > ROUNDS
 
 
 def test_a_program_that_forgets_nothing_ends_by_itself(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sqlite3
+from contextlib import closing
 from itertools import pairwise
 from random import Random
 
@@ -13,10 +14,12 @@ from hypothesis import given, settings
 
 from merge.stamp import Stamp
 from replica.arrange import Gap
-from replica.block import BLOCK_EVENTS, Head, Slice, Tail, counts_of
+from replica.block import BLOCK_EVENTS, GENESIS, Head, Slice, Tail, counts_of
 from replica.commit import Commit, Note, Observed, Recorded
 from replica.layout import Layout, cut, join
+from replica.reading import Reader
 from replica.sqlite import SqliteLog
+from replica.verify import check_block
 from tests.shop import HOME, AddItem, AddTwice, ItemAdded, direct
 
 STORE, ME = "shop", 77
@@ -106,6 +109,29 @@ def test_a_block_closes_with_the_commit_that_fills_it():
         assert events >= BLOCK_EVENTS or size >= 256 * 1024
         assert events - (last.last - last.after) < BLOCK_EVENTS
         assert size - len(last.columns[-1]) < 256 * 1024
+
+
+def test_who_began_to_read_before_a_block_was_sealed_reads_on(tmp_path):
+    """`verify`, and a projection that is built, go by what a log was when they began; others write meanwhile."""
+
+    def read(reader):
+        return reader.commits(row, 1), reader.end(row).tail.head, check_block(reader, row, 1, GENESIS)
+
+    with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as connection:
+        log = SqliteLog(connection)
+        alice = direct("alice", log=log)
+        for n in range(600):
+            alice.execute(HOME, AddTwice(f"item {n}"), n)
+            if n in (300, 599):
+                alice.flush()
+            if n == 300:
+                row = alice.core.memory.lineages[alice.core.me].tip
+                before = read(alice.reader())
+        for number, first in log.unsealed():
+            log.seal(number, first)
+        assert not log.unsealed()
+        assert alice.core.memory.lineages[alice.core.me].tip.head.seq == 1201
+        assert read(Reader(log, "shop", alice.core.memory.lineages)) == before
 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["fresh", "sealed"])

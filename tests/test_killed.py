@@ -1,58 +1,50 @@
-"""SIGKILL while commands are executed, projected and carried out: nothing is missing, and nothing is double."""
+"""SIGKILL whatever a replica is doing: a slice of kills in every run of the suite, and proof that loss is seen."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-import time
-from collections import Counter
 from pathlib import Path
-from random import Random
 
-from tests.loop import in_loop, until
-from tests.owing import STREAMS, opened
+import pytest
+
+from tests.loop import in_loop
+from tests.promises import broken, facts_of, nothing_else, reused
+from tests.shop import HOME, AddTwice, ItemAdded
+from tests.victim import Promise, opened
 
 ROOT = Path(__file__).parent.parent
-ROUNDS = 10
 
 
-def killed(path: Path, mark: int, random: Random) -> list[str]:
-    """Run the process for a while after its first answer, kill it, and return what it had acknowledged."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.owing", path, str(mark)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    first = process.stdout.readline()
-    time.sleep(random.random() * 0.25)
-    process.kill()
-    rest = process.stdout.read().splitlines(keepends=True)
-    process.wait()
-    process.stdout.close()
-    return [line.strip() for line in (first, *rest) if line.endswith("\n")]
+def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_every_promise_is_kept_once():
+    """Run apart: who forks the lives must have no thread, and a worker of pytest has."""
+    command = [sys.executable, "-m", "tests.kills", "--kills", "24"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.match(r"(\d+) kills, (\d+) events acknowledged, 0 lost; .* 2 checks", done.stdout)
+    assert found, done.stdout
+    assert int(found[1]) == 24
+    assert int(found[2]) > 500
 
 
 @in_loop
-async def test_killed_at_any_moment_every_event_has_its_rows_and_every_promise_is_kept_once(tmp_path):
-    """Ten times; then each question that was acknowledged has one answer, and the tables are a rebuild's."""
-    seed = time.time_ns()
-    random = Random(seed)
-    acknowledged: list[str] = []
-    for mark in range(ROUNDS):
-        acknowledged += killed(tmp_path / "a.db", mark, random)
-    async with opened(tmp_path / "a.db") as replica:
-        before = {table: await replica.rows(table) for table in ("said", "counts")}
-        await until(lambda: not replica.status().due)
-        answers = {}
-        for number in range(STREAMS):
-            answers |= (await replica.present(f"quiz/{number}")).state
-        assert set(acknowledged) <= answers.keys(), f"lost, seed {seed}"
-        assert {count for _, count in answers.values()} == {1}, f"not once, seed {seed}"
-        said = await replica.rows("said")
-        counts = await replica.rows("counts")
-        assert len(said) == replica.status().events - 1, f"events without rows, seed {seed}"
-        assert Counter(row[4:] for row in said).most_common(1)[0][1] == 1
-        assert {row[2]: row[3] for row in counts} == dict.fromkeys(answers, 1)
-        assert set(before["said"]) <= set(said)
-        for table, rows in (("said", said), ("counts", counts)):
-            await replica.rebuild(table)
-            assert await replica.rows(table) == rows, f"{table} differs from a rebuild, seed {seed}"
-    assert len(acknowledged) > ROUNDS * 5
+async def test_a_promise_that_was_not_kept_is_seen(tmp_path):
+    """An event that is not there, one that says something else, a commit in parts, one that nobody asked for."""
+    async with opened(str(tmp_path / "a.db")) as replica:
+        committed = await replica.execute(HOME, AddTwice("0/0/0"))
+        kept = Promise(int(committed.dots[0].replica), committed.dots[0].seq, "twice", "0/0/0")
+        facts = await facts_of(replica)
+        assert broken([kept], facts) == reused([kept], facts) == []
+        beyond = Promise(kept.replica, kept.first + 2, "add", "0/0/1")
+        other = Promise(kept.replica, kept.first, "twice", "0/0/1")
+        parts = Promise(kept.replica, kept.first, "add", "0/0/0")
+        assert broken([kept, beyond, other, parts], facts) == [beyond, other, parts]
+        assert reused([kept, beyond, other, parts], facts) == [other, other]
+        nothing_else([], facts)
+        await replica.append(HOME, ItemAdded("0/0/1"))
+        with pytest.raises(AssertionError, match="at once"):
+            nothing_else([], await facts_of(replica))
+        await replica.append(HOME, ItemAdded("0/0/1"))
+        with pytest.raises(AssertionError, match="recorded twice"):
+            nothing_else([kept], await facts_of(replica))

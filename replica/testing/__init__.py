@@ -13,10 +13,11 @@ from importlib.util import find_spec
 if find_spec("hypothesis") is None:
     raise ImportError("replica.testing needs Hypothesis: pip install 'anabranch[testing]'")
 
+from replica.scenario import Scenario, ScenarioError
+from replica.step import Hear, Write
 from replica.testing.converge import Diverged, assert_converges, replay
 from replica.testing.laws import BrokenLaw, check_lattice
 from replica.testing.logs import LogConformance
-from replica.testing.scenario import Hear, Scenario, Write
 from replica.testing.strategies import events_of, scenarios
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Hear",
     "LogConformance",
     "Scenario",
+    "ScenarioError",
     "Write",
     "assert_converges",
     "check_lattice",

@@ -28,11 +28,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import HealthCheck, Phase, given, settings
 
 from merge.kernel import Past
 from merge.version import NOTHING, Dot
 from replica.aggregate import Aggregate
+from replica.app import spec_of
 from replica.commit import Commit
 from replica.decider import Decider
 from replica.digest import digest
@@ -43,9 +45,10 @@ from replica.folding import fold_apart, fold_within
 from replica.graph import Graph
 from replica.history import decision
 from replica.introduction import CATEGORY
+from replica.scenario import Scenario
 from replica.snapshot import Loaded
 from replica.testing.elsewhere import Elsewhere, later, rows_of
-from replica.testing.scenario import Played, Scenario, hear, newcomer
+from replica.testing.scenario import Played, hear, newcomer
 from replica.testing.strategies import events_of, scenarios
 from replica.words import counted
 
@@ -84,6 +87,12 @@ def assert_converges(
     """
     what: Any = commands if commands is not None else events if events is not None else events_of(kind)
     written = 0
+    drawn: dict[str, type[Event | Command]] = {}
+
+    def note(one: Event | Command) -> Event | Command:
+        drawn[type(one).__name__] = type(one)
+        return one
+
     with Elsewhere(kind) as elsewhere:
 
         @settings(
@@ -91,10 +100,10 @@ def assert_converges(
             phases=[Phase.generate, Phase.shrink],
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         )  # fmt: skip
-        @given(scenarios(what, replicas, steps))
+        @given(scenarios(what.map(note), replicas, steps))
         def every_way_leads_to_the_same(scenario: Scenario) -> None:
             nonlocal written
-            played = Played(kind, scenario)
+            played = Played(kind, scenario, *drawn.values())
             written += len(_told(played))
             check(played, scenario, elsewhere, save)
 
@@ -109,10 +118,9 @@ def assert_converges(
 def replay(kind: type[Decider], scenario: str | Path, *commands: type[Command]) -> None:
     """Play a scenario again: the text that a failure has printed, or the file that it has saved."""
     text = scenario.read_text() if isinstance(scenario, Path) else scenario
-    kinds: dict[str, Any] = {one.__name__: one for one in (*kind.events, *commands)}
-    again = Scenario.from_json(text, kinds)
+    again = Scenario.from_json(text)
     with Elsewhere(kind) as elsewhere:
-        check(Played(kind, again), again, elsewhere)
+        check(Played(kind, again, *commands), again, elsewhere)
 
 
 def check(played: Played, scenario: Scenario, elsewhere: Elsewhere, save: str | Path | None = None) -> None:
@@ -120,9 +128,10 @@ def check(played: Played, scenario: Scenario, elsewhere: Elsewhere, save: str | 
     reference = _outcome(played.hub, played, "folded in the order of stamps")
     for outcome in _ways(played, scenario, elsewhere):
         if outcome.digest != reference.digest:
-            text = scenario.to_json()
+            spec = spec_of(played.kind)
+            text = msgspec.structs.replace(scenario, app=() if spec is None else (spec,)).to_json()
             if save is not None:
-                Path(save).write_text(text + "\n")
+                Path(save).write_text(text)
             raise Diverged(_told_apart(played, reference, outcome, text))
 
 
@@ -249,7 +258,7 @@ def _told_apart(played: Played, one: Outcome, other: Outcome, text: str) -> str:
             beside = f"  (seen {' '.join(map(str, seen))})" if seen else ""
             lines.append(f"    {lanes:<{width}}  {record}{beside}")
     lines += ["", *_side_by_side(one, other), "", f"    one    {one.how}", f"    other  {other.how}", ""]
-    return "\n".join([*lines, f"scenario (play it again with `replay`): {text}"])
+    return "\n".join([*lines, f"scenario (play it again with `replay`):\n{text}"])
 
 
 def _side_by_side(one: Outcome, other: Outcome) -> list[str]:

@@ -1,25 +1,15 @@
-"""Scenarios: what some replicas write and hear, step by step, as plain data that can be kept and played again.
+"""A scenario of writes and of hearing of each other, played for `assert_converges`: what has come of it.
 
-A scenario is JSON (version 1):
-
-    {"version": 1, "replicas": 2, "seeds": [7], "steps": [
-        {"do": "write", "replica": 0, "wall": 1000, "events": [{"type": "ItemAdded", "fields": {"item": "milk"}}]},
-        {"do": "hear", "replica": 1, "other": 0}]}
-
-`wall` is the clock (ms) of the replica at that step; `hear` gives a replica all that another one holds; `seeds`
-choose the orders in which newcomers hear of it all at the end.
+(Scenarios themselves are `replica.scenario`; those with links, crashes and the rest are played by `sync.testing`.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from random import Random
-from typing import Any
-
-import msgspec
 
 from merge.version import NOTHING, VersionVector
+from replica.app import kinds_of
 from replica.arrange import Gap
 from replica.block import Slice
 from replica.commit import Commit
@@ -29,96 +19,35 @@ from replica.errors import InvalidEvent, Refused
 from replica.event import Command, Event
 from replica.log import Identity, Log
 from replica.memory import MemoryLog
-
-STORE = "scenario"
-NAMES = "abcdefghijklmnopqrstuvwxyz"
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """A replica records events as one decision, or decides on a command."""
-
-    replica: int
-    wall: int
-    what: tuple[Event, ...] | Command
-
-
-@dataclass(frozen=True, slots=True)
-class Hear:
-    """A replica is given all that another one holds."""
-
-    replica: int
-    other: int
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """Steps of some replicas, and seeds for the orders in which others hear of them."""
-
-    replicas: int
-    steps: tuple[Write | Hear, ...]
-    seeds: tuple[int, ...] = ()
-
-    def to_json(self) -> str:
-        """The scenario as a file has it."""
-        steps: list[dict[str, Any]] = []
-        for step in self.steps:
-            match step:
-                case Hear(replica, other):
-                    steps.append({"do": "hear", "replica": replica, "other": other})
-                case Write(replica, wall, Command() as command):
-                    said = {"command": _plain(command)}
-                    steps.append({"do": "write", "replica": replica, "wall": wall, **said})
-                case Write(replica, wall, events):
-                    listed = [_plain(event) for event in events]  # type: ignore[union-attr]
-                    steps.append({"do": "write", "replica": replica, "wall": wall, "events": listed})
-        whole = {"version": 1, "replicas": self.replicas, "seeds": self.seeds, "steps": steps}
-        return msgspec.json.encode(whole).decode()
-
-    @classmethod
-    def from_json(cls, text: str, kinds: Mapping[str, type[Event] | type[Command]]) -> Scenario:
-        """The scenario that `to_json` wrote; `kinds` are the events and commands in it, by name."""
-        data = msgspec.json.decode(text)
-        if data.get("version") != 1:
-            raise ValueError(f"a scenario of version {data.get('version')!r}, and this reads 1")
-        steps: list[Write | Hear] = []
-        for step in data["steps"]:
-            if step["do"] == "hear":
-                steps.append(Hear(step["replica"], step["other"]))
-                continue
-            found = [_typed(one, kinds) for one in step.get("events", [step.get("command")])]
-            what: Any = tuple(found) if "events" in step else found[0]
-            steps.append(Write(step["replica"], step["wall"], what))
-        return cls(data["replicas"], tuple(steps), tuple(data["seeds"]))
-
-
-def _plain(one: Event | Command) -> dict[str, Any]:
-    return {"type": type(one).__name__, "fields": msgspec.to_builtins(one, str_keys=True)}
-
-
-def _typed(data: Any, kinds: Mapping[str, type[Event] | type[Command]]) -> Any:
-    if data["type"] not in kinds:
-        raise ValueError(f"the scenario has a {data['type']}, and there is no such event or command")
-    return msgspec.convert(data["fields"], kinds[data["type"]], strict=False, str_keys=True)
+from replica.scenario import STORE, Scenario, ScenarioError, chance_of, typed
+from replica.step import AnyStep, Hear, Write
 
 
 def newcomer(kind: type[Decider], name: str, log: Log | None = None, knows: bool = True) -> DirectReplica:
     """A replica with an id that follows from its name; one that does not know the aggregate keeps and forwards."""
-    identity = Identity(STORE, Random(name).getrandbits(64), name, ())
+    random = chance_of(name)
+    identity = Identity(STORE, random.getrandbits(64), name, ())
     aggregates = (kind,) if knows else ()
-    return DirectReplica(log or MemoryLog(), STORE, name, aggregates, random=Random(name), identity=identity)
+    return DirectReplica(log or MemoryLog(), STORE, name, aggregates, random=random, identity=identity)
 
 
 class Played:
-    """What has come of a scenario: the replicas, and all commits that they have recorded."""
+    """What has come of a scenario: the replicas, and all commits that they have recorded.
 
-    def __init__(self, kind: type[Decider], scenario: Scenario) -> None:
-        self.kind, self.stream = kind, f"{kind.stream}/1"
+    ScenarioError where other things happen in it than writes to one stream and hearing.
+    """
+
+    def __init__(self, kind: type[Decider], scenario: Scenario, *more: type[Event | Command]) -> None:
+        self.kind, self.stream = kind, _stream(kind, scenario)
         self.refused = 0
         """Writes that were refused, and left no trace."""
-        self.replicas = [newcomer(kind, NAMES[number]) for number in range(scenario.replicas)]
+        kinds, now = kinds_of((kind,), *more), scenario.clock.start
+        scenario.kind_check(kinds)
+        there = {name: newcomer(kind, name) for name in scenario.replicas}
         for step in scenario.steps:
-            self._step(step)
+            now += scenario.clock.step if isinstance(step, Write) else 0
+            self._step(there, step, kinds, now)
+        self.replicas = [*there.values()]
         self.hub = newcomer(kind, "hub")
         for replica in self.replicas:
             hear(self.hub, list(replica.all_slices()))
@@ -127,16 +56,20 @@ class Played:
         """All of them with their contexts, in the order of their stamps."""
         self.slices = {(piece.replica, piece.after + 1): piece for piece in self._single()}
 
-    def _step(self, step: Write | Hear) -> None:
-        replica = self.replicas[step.replica]
+    def _step(
+        self, there: dict[str, DirectReplica], step: AnyStep, kinds: Mapping[str, type[Event | Command]], now: int
+    ) -> None:
         if isinstance(step, Hear):
-            hear(replica, list(self.replicas[step.other].all_slices()))
+            hear(there[step.replica], list(there[step.other].all_slices()))
             return
+        assert isinstance(step, Write)
+        replica, what = there[step.replica], [typed(one, kinds) for one in step.all_said]
+        wall = now if step.wall is None else step.wall
         try:
-            if isinstance(step.what, Command):
-                replica.execute(self.stream, step.what, step.wall)
+            if step.command is not None:
+                replica.execute(self.stream, what[0], wall)
             else:
-                replica.append(self.stream, step.what, step.wall)
+                replica.append(self.stream, what, wall)
         except (Refused, InvalidEvent):
             self.refused += 1
         replica.flush()
@@ -169,6 +102,22 @@ class Played:
 
     def piece(self, commit: Commit) -> Slice:
         return self.slices[commit.replica, commit.first]
+
+
+def _stream(kind: type[Decider], scenario: Scenario) -> str:
+    """The one stream that a scenario writes to."""
+    streams = set()
+    for number, step in enumerate(scenario.steps, 1):
+        if not isinstance(step, Write | Hear):
+            raise ScenarioError(
+                f"step {number} ({step.do}): `replay` knows `write` and `hear`; play the whole of it with "
+                "`sync.testing.play`"
+            )
+        if isinstance(step, Write):
+            streams.add(step.stream or f"{kind.stream}/1")
+    if len(streams) > 1 or not all(stream.partition("/")[0] == kind.stream for stream in streams):
+        raise ScenarioError(f"`replay` is about one stream of {kind.__name__}, and this has {sorted(streams)}")
+    return streams.pop() if streams else f"{kind.stream}/1"
 
 
 def hear(replica: DirectReplica, pieces: list[Slice]) -> None:

@@ -15,7 +15,8 @@ import msgspec
 
 from replica.decider import Decider
 from replica.event import Command, Event
-from replica.testing.scenario import Hear, Scenario, Write
+from replica.scenario import Scenario
+from replica.step import Hear, Write
 
 _POOLS: dict[Any, st.SearchStrategy[Any]] = {
     str: st.sampled_from(["a", "b", "c", ""]),
@@ -25,6 +26,7 @@ _POOLS: dict[Any, st.SearchStrategy[Any]] = {
     bytes: st.sampled_from([b"", b"a", b"b"]),
     type(None): st.none(),
 }
+NAMES = "abcdefghijklmnopqrstuvwxyz"
 WALLS = st.integers(1, 40)
 """Clocks of replicas (ms): they differ, stand still and go back, as clocks do."""
 
@@ -68,14 +70,16 @@ def scenarios(
     steps: int = 8,
 ) -> Scenario:
     """So many steps, at most, of some replicas, which write events (or decide on commands) and hear of others."""
-    ids = st.integers(0, replicas - 1)
+    names = tuple(NAMES[:replicas])
+    ids = st.sampled_from(names)
     found: list[Write | Hear] = []
     for _ in range(draw(st.integers(1, steps))):
         if draw(st.integers(0, 2)):
             one: Any = draw(what)
-            found.append(Write(draw(ids), draw(WALLS), one if isinstance(one, Command) else (one,)))
+            found.append(Write.of(draw(ids), one, wall=draw(WALLS)))
         else:
             replica, other = draw(ids), draw(ids)
             if replica != other:
                 found.append(Hear(replica, other))
-    return Scenario(replicas, tuple(found), (draw(st.integers(0, 99)), draw(st.integers(0, 99))))
+    seeds = draw(st.integers(0, 99)), draw(st.integers(0, 99))
+    return Scenario(names, tuple(found), seeds, links=())

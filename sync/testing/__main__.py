@@ -3,6 +3,7 @@
 python -m sync.testing --seeds 0-5000          from one process
 python -m sync.testing --seeds 0-5000 -j 2     from two
 python -m sync.testing --seeds 1234            one schedule; its trace is the same everywhere
+python -m sync.testing --scenario FILE         a scenario (docs/scenarios.md) in place of schedules
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import time
 import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import msgspec
 
+from sync.testing.alone import play as play_scenario
 from sync.testing.ledger import Found
 from sync.testing.simulator import STEPS, simulate
 
@@ -82,13 +85,25 @@ def first_of(seeds: range, steps: int) -> int:
     return 0
 
 
+def told(path: Path) -> int:
+    """Play a scenario, and say what came of each step."""
+    report = play_scenario(
+        path,
+        tell=lambda _, one: print(f"{one.number:>3} {' ' if one.held else '✗'} {one.step}   {one.came}".rstrip()),
+    )
+    return 0 if report.held else 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sync.testing", description="Break replicas on purpose.")
     parser.add_argument("--seeds", default="0-200", metavar="A-B", help="A to B - 1, or one; 0-200 unless given")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"steps of a schedule; {STEPS} unless given")
     parser.add_argument("-j", "--processes", type=int, default=1, help="how many at once; 1 unless given")
     parser.add_argument("--first", action="store_true", help="end with the first that is found; in this process")
+    parser.add_argument("--scenario", type=Path, metavar="FILE", help="play a scenario in place of schedules")
     args = parser.parse_args()
+    if args.scenario is not None:
+        return told(args.scenario)
     first, _, last = args.seeds.partition("-")
     seeds = range(int(first), int(last) if last else int(first) + 1)
     portions = [seeds[at : at + PORTION] for at in range(0, len(seeds), PORTION)]

@@ -211,7 +211,8 @@ class World:
         one, other = (self.nodes[name] for name in link.split("-"))
         if one.replica.core.me == other.replica.core.me:
             sessions = [side.node.sessions.get(link) for side in (one, other)]
-            if all(session is not None and session.peer is not None for session in sessions):
+            peers = [session.peer.replica for session in sessions if session and session.peer]
+            if peers == [one.replica.core.me] * 2:
                 raise Found("identity", f"{one.name} and {other.name} have met, and go by one id")
 
     # --- time ---

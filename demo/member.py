@@ -1,0 +1,119 @@
+"""One replica of a scenario, in a process of its own: any app's, named by the modules of its aggregates.
+
+What it is told to do is what `demo.playing` asks for, a request a line (see `demo.worker`). Its clock stands where
+the last request has set it, and its id and chance follow from its name, so that what comes of it can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from demo.worker import Answer, Clock, Worker, serve_requests
+from replica import AnabranchError, NotObserved, Refused
+from replica.app import kinds_of, load
+from replica.decider import Decider
+from replica.scenario import STORE, chance_of, typed
+from sync import Node
+from sync.testing import View, Ways, Wrote, reading, refusal
+
+
+class Member(Worker):
+    """What the requests do to one node."""
+
+    def __init__(self, node: Node, clock: Clock, aggregates: Sequence[type[Decider]]) -> None:
+        super().__init__(node)
+        self._clock, self._aggregates, self._kinds = clock, aggregates, kinds_of(aggregates)
+        self._doing |= {
+            "shape": self.shape, "write": self.write, "hear": self.hear, "fork": self.fork,
+            "retire": self.retire, "look": self.look,
+        }  # fmt: skip
+
+    async def shape(self, peer: str, ways: Answer) -> Answer:
+        """Make the link to a peer as good or bad as `ways` says."""
+        msgspec.convert(ways, Ways).shape(self._gates[peer])
+        return {}
+
+    async def write(self, stream: str, command: Answer | None, events: list[Answer], now: int) -> Answer:
+        """Decide on a command, or record events."""
+        self._clock.now = now
+        replica = self._node.replica
+        try:
+            if command is not None:
+                committed = await replica.execute(stream, typed(command, self._kinds))
+            else:
+                committed = await replica.append(stream, *[typed(one, self._kinds) for one in events])
+        except Exception as error:
+            return _plain(refusal(error))
+        return _plain(Wrote([str(dot) for dot in committed.dots]))
+
+    async def hear(self, path: str, now: int) -> Answer:
+        """Take in all that the file of another replica holds."""
+        self._clock.now = now
+        await self._node.replica.join(path)
+        return {}
+
+    async def fork(self, path: str, name: str, at: str) -> Answer:
+        """Begin a second past in a file of its own; or say why there is no such cut."""
+        try:
+            await self._node.replica.fork(path, at, name=name)
+        except (NotObserved, ValueError) as error:
+            return {"refused": str(error)}
+        return {"refused": None}
+
+    async def retire(self, member: str, now: int) -> Answer:
+        """Record that a member takes part no more; or say why that is refused."""
+        self._clock.now = now
+        try:
+            await self._node.replica.retire(member)
+        except Refused as refused:
+            return {"refused": str(refused)}
+        return {"refused": None}
+
+    async def look(self, now: int, deep: bool) -> Answer:
+        """What is held here; the clock stands at `now`."""
+        self._clock.now = now
+        replica = self._node.replica
+        read: dict[str, tuple[str, Any]] = {}
+        categories = [kind.stream for kind in self._aggregates] if deep else []
+        for stream in [one for category in categories async for one in replica.streams(category)]:
+            try:
+                read[stream] = await replica.digest(stream), reading(await replica.present(stream))
+            except AnabranchError as error:
+                read[stream] = str(error), str(error)
+        return _plain(View.of(replica.version, replica.stable, replica.status().due, now, read))
+
+
+def _plain(value: Any) -> Answer:
+    plain: Answer = msgspec.to_builtins(value)
+    return plain
+
+
+async def work(given: argparse.Namespace) -> None:
+    clock, (aggregates, _) = Clock(), load(given.app)
+    clock.now = given.now
+    async with Node.open(
+        given.path, store=STORE, name=given.name, aggregates=aggregates, port=given.port, clock=clock,
+        random=chance_of(given.name, given.start),
+    ) as node:  # fmt: skip
+        await serve_requests(node, Member(node, clock, aggregates))
+
+
+def options() -> argparse.Namespace:
+    """What the parent says of this process on the command line."""
+    parser = argparse.ArgumentParser(description="One replica of a scenario.")
+    parser.add_argument("path")
+    parser.add_argument("name")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--app", action="append", required=True, help="the aggregates: module, or module:Class")
+    parser.add_argument("--now", type=int, required=True, help="where the clock stands (ms)")
+    parser.add_argument("--start", type=int, default=1, help="how often it has been started, with this")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    asyncio.run(work(options()))

@@ -1,0 +1,163 @@
+"""A scenario, played with real processes and told as it goes.
+
+Each replica is a process with a file and a port of its own, links are websockets behind gates, and who is killed is
+killed by the operating system. What must come of it is what comes of it in one process (`sync.testing.play`): one
+director leads both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from demo.process import Process
+from demo.telling import Teller
+from replica.app import load
+from replica.scenario import Scenario
+from replica.step import AnyStep, Expectation, Write
+from sync.testing import Director, Happened, Report, View, Ways, Wrote, app_of, play
+
+LONGEST = 20.0
+"""Seconds that replicas may take to come to rest."""
+PAUSE = 0.02
+"""Seconds between two looks at them."""
+NAP = 2000
+"""ms that a wait of a scenario takes at most; the clocks go on by all of it."""
+SCENARIOS = Path(__file__).parent / "scenarios"
+"""Those that come with the demo."""
+
+
+def scenario_called(name: str) -> Path:
+    """The file of a scenario: a path, or the name of one that comes with the demo."""
+    path = Path(name)
+    ours = SCENARIOS / f"{name}.json"
+    return ours if not path.exists() and ours.is_file() else path
+
+
+class Processes:
+    """All replicas of a scenario, each in a process of its own."""
+
+    patience = round(LONGEST / PAUSE)
+
+    def __init__(self, folder: Path, app: Sequence[str]) -> None:
+        self._folder, self._app = folder, [word for spec in app for word in ("--app", spec)]
+        self._processes: dict[str, Process] = {}
+        self._starts: dict[str, int] = {}
+        self._links: dict[tuple[str, str], Ways] = {}
+
+    def _path(self, name: str) -> str:
+        return str(self._folder / f"{name}.db")
+
+    async def begin(self, clocks: Mapping[str, int]) -> None:
+        await asyncio.gather(*(self._start(name, now) for name, now in clocks.items()))
+        for (here, there), ways in self._links.items():
+            if here in clocks:
+                await self.link(here, there, ways)
+
+    async def _start(self, name: str, now: int) -> None:
+        process = self._processes.get(name)
+        if process is None:
+            process = self._processes[name] = Process(name, Path(self._path(name)), module="demo.member")
+        self._starts[name] = self._starts.get(name, 0) + 1
+        process.options = ["--now", str(now), "--start", str(self._starts[name]), *self._app]
+        await process.start()
+
+    async def end(self, name: str) -> None:
+        self._processes[name].kill()
+        await self._processes[name].ended()
+
+    async def link(self, here: str, there: str, ways: Ways) -> None:
+        process, peer = self._processes[here], self._processes[there]
+        await process.ask("dial", peer=there, url=peer.url, up=False)
+        await self.shape(here, there, ways)
+
+    async def shape(self, here: str, there: str, ways: Ways) -> None:
+        self._links[here, there] = ways
+        if self._processes[here].running:
+            await self._processes[here].ask("shape", peer=there, ways=msgspec.to_builtins(ways))
+
+    async def write(self, name: str, stream: str, write: Write, now: int) -> Wrote:
+        answer = await self._processes[name].ask(
+            "write", stream=stream, command=write.command, events=write.events, now=now
+        )
+        return msgspec.convert(answer, Wrote)
+
+    async def hear(self, name: str, other: str, now: int) -> None:
+        await self._processes[name].ask("hear", path=self._path(other), now=now)
+
+    async def fork(self, name: str, new: str, at: str) -> str | None:
+        answer = await self._processes[name].ask("fork", path=self._path(new), name=new, at=at)
+        refused: str | None = answer["refused"]
+        return refused
+
+    async def retire(self, name: str, member: str, now: int) -> str | None:
+        answer = await self._processes[name].ask("retire", member=member, now=now)
+        refused: str | None = answer["refused"]
+        return refused
+
+    async def look(self, clocks: Mapping[str, int], deep: bool) -> dict[str, View]:
+        asked = [self._processes[name].ask("look", now=now, deep=deep) for name, now in clocks.items()]
+        return dict(zip(clocks, msgspec.convert(await asyncio.gather(*asked), list[View]), strict=True))
+
+    async def go_on(self) -> None:
+        await asyncio.sleep(PAUSE)
+
+    async def wait(self, ms: int) -> None:
+        await asyncio.sleep(min(ms, NAP) / 1000)
+
+    async def stop(self) -> None:
+        """End all of them."""
+        await asyncio.gather(*(process.stop() for process in self._processes.values() if process.started))
+
+
+async def with_processes(scenario: Scenario, app: Sequence[str], teller: Teller) -> Report:
+    """Play a scenario with real processes. ScenarioError, before any begins, where it makes no sense."""
+    kinds = app_of(scenario, load(app)[0])
+    director = Director(scenario, kinds, Telling(teller))
+    with tempfile.TemporaryDirectory(prefix="anabranch-") as folder:
+        stage = Processes(Path(folder), app or scenario.app)
+        try:
+            return await director.run(stage)
+        finally:
+            await stage.stop()
+
+
+def in_process(scenario: Scenario, app: Sequence[str], teller: Teller) -> Report:
+    """The same in this process, where nothing takes time."""
+    return play(scenario, *load(app)[0], tell=Telling(teller))
+
+
+class Telling:
+    """Tells each step as it is played: what was to be said, the step, and what came of it."""
+
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
+
+    def __call__(self, step: AnyStep, happened: Happened) -> None:
+        if step.say:
+            self._teller.line()
+            self._teller.line(step.say, "bold")
+        mark = "✗" if not happened.held else "✓" if isinstance(step, Expectation) else " "
+        came = f"   {happened.came}" if happened.came else ""
+        self._teller.line(f"{happened.number:>3} {mark} {happened.step}{came}", "" if happened.held else "bold red")
+
+
+def tell_end(report: Report, teller: Teller) -> None:
+    """What is read at the end, and whether everything held."""
+    teller.line()
+    for name, view in [*report.replicas.items()][: 1 if report.converged else None]:
+        version = " ".join(f"{one}:{seq}" for one, seq in sorted(view.version.items()))
+        teller.line(f"{'All' if report.converged else name} at {version}")
+        for stream, reading in view.readings.items():
+            teller.line(f"    {stream}  {msgspec.json.encode(reading).decode()}")
+    teller.line()
+    together = "CONVERGED" if report.converged else "APART"
+    if report.held:
+        teller.line(f"{together}  all {len(report.steps)} steps went as they should", "bold green")
+    else:
+        numbers = ", ".join(str(one.number) for one in report.failed)
+        teller.line(f"{together}  and not as it should: step {numbers} of {len(report.steps)}", "bold red")
