@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from merge import AWSet, LWWRegister, PNCounter, Text
@@ -90,16 +89,6 @@ class Party(Aggregate):
                 return self.purse.add(amount)
             case NoteEdited(update):
                 return self.note.apply(update)
-
-
-class CarelessParty(Party):
-    """A party with a mistake that no test of one process shows: what a refund comes to depends on who folds it."""
-
-    def effect(self, event: Any) -> Any:
-        match event:
-            case MoneyAdded(amount) if amount < 0:
-                return self.purse.add(amount - os.getpid())
-        return super().effect(event)
 
 
 COMMANDS = {kind.__name__: kind for kind in (NameParty, AddItem, RemoveItem, AddMoney, WriteNote)}

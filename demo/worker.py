@@ -19,7 +19,8 @@ from typing import Any
 
 import msgspec
 
-from demo.party import COMMANDS, STREAM, CarelessParty, Party
+from demo.careless import CarelessParty
+from demo.party import COMMANDS, STREAM, Party
 from replica import AnabranchError
 from sync import Gates, Node
 
