@@ -28,6 +28,9 @@ def main() -> int:
         help=f"how many processes (2 to {len(NAMES)}; 3 unless said)",
     )  # fmt: skip
     parting.add_argument("--seed", type=int, help="the same ids, times and presents in every run")
+    parting.add_argument(
+        "--broken", action="store_true", help="with an aggregate that does not converge: ends with an alarm"
+    )
     selling = stories.add_parser("orders", help="a shop at three places: a crash, an oversell, and its repair")
     playing = stories.add_parser("play", help="a scenario from a file (docs/scenarios.md)")
     playing.add_argument("file", help="the scenario; those of demo/scenarios by their names")
@@ -47,7 +50,7 @@ def main() -> int:
         if arguments.story == "orders":
             verdict = asyncio.run(orders(teller))
         else:
-            verdict = asyncio.run(partition(arguments.replicas, arguments.seed, teller))
+            verdict = asyncio.run(partition(arguments.replicas, arguments.seed, teller, broken=arguments.broken))
     except WorkerFailed as failure:
         print(f"The story broke off: {failure}", file=sys.stderr)
         return 1

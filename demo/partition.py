@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,15 @@ class Verdict:
     replicas: list[dict[str, Any]]
     heal_seconds: float
     events: int
+    alarms: list[dict[str, Any]]
+    """What replicas say that others read differently, of the same events."""
 
 
 class Story:
     """The replicas, and what happens to them."""
 
-    def __init__(self, processes: list[Process], teller: Teller, seed: int | None) -> None:
-        self.all, self.tell, self._seed = processes, teller, seed
+    def __init__(self, processes: list[Process], teller: Teller, seed: int | None, *, broken: bool) -> None:
+        self.all, self.tell, self._seed, self._broken = processes, teller, seed, broken
         half = (len(processes) + 1) // 2
         self.left, self.right = processes[:half], processes[half:]
         self._seconds = 0
@@ -78,13 +81,20 @@ class Story:
             raise WorkerFailed(f"{', '.join(p.name for p in group)} are linked, and did not agree in {LONGEST:g} s")
 
     async def agreed(self, group: list[Process]) -> bool:
-        """Wait until a group holds the same; False if that takes too long."""
+        """Wait until a group holds the same; False if that takes too long. (Broken: the same events, at least.)"""
+        same = ("version",) if self._broken else ("version", "digest")
+        return await self._seen(
+            group, lambda views: all(view[key] == views[0][key] for view in views for key in same)
+        )
+
+    async def alarmed(self) -> bool:
+        """Wait until everybody has noticed that others read differently; False if that takes too long."""
+        return await self._seen(self.all, lambda views: all(view["alarms"] for view in views))
+
+    async def _seen(self, group: list[Process], holds: Callable[[list[dict[str, Any]]], bool]) -> bool:
         begun = time.monotonic()
         while time.monotonic() - begun < LONGEST:
-            views = [view for view in await self.look() if any(view["name"] == p.name for p in group)]
-            if all(
-                (view["version"], view["digest"]) == (views[0]["version"], views[0]["digest"]) for view in views
-            ):
+            if holds([view for view in await self.look() if any(view["name"] == p.name for p in group)]):
                 return True
             await asyncio.sleep(0.02)
         return False
@@ -161,26 +171,31 @@ class Story:
         self.tell.chapter("The network heals", "Every link compares, and sends what the other has not seen.")
         begun = time.monotonic()
         await asyncio.gather(*(process.ask("heal") for process in self.all))
-        converged = await self.agreed(self.all)
+        converged = await self.agreed(self.all) and not self._broken
         seconds = time.monotonic() - begun
+        if self._broken:
+            await self.alarmed()
         views = await self.look()
+        alarms = [{"replica": view["name"], **alarm} for view in views for alarm in view.pop("alarms")]
         self.tell.views("After the heal:", views)
         if converged:
             self.tell.why(views[0]["present"])
         events = max(view.pop("events") for view in views)
-        return Verdict(converged, views[0]["digest"] if converged else None, views, round(seconds, 3), events)
+        digest = views[0]["digest"] if converged else None
+        return Verdict(converged, digest, views, round(seconds, 3), events, alarms)
 
 
-async def partition(replicas: int, seed: int | None, teller: Teller) -> Verdict:
-    """Play the story with that many replicas, and say how it ended."""
+async def partition(replicas: int, seed: int | None, teller: Teller, *, broken: bool = False) -> Verdict:
+    """Play the story with that many replicas, and say how it ended; `broken`: it cannot end well."""
+    options = ("--broken",) if broken else ()
     with tempfile.TemporaryDirectory(prefix="anabranch-") as folder:
-        processes = [Process(name, Path(folder) / f"{name}.db", seed) for name in NAMES[:replicas]]
+        processes = [Process(name, Path(folder) / f"{name}.db", seed, options=options) for name in NAMES[:replicas]]
         started: list[Process] = []
         try:
             for process in processes:
                 started.append(process)
                 await process.start()
-            story = Story(processes, teller, seed)
+            story = Story(processes, teller, seed, broken=broken)
             await story.connect()
             await story.together()
             await story.apart()
@@ -188,5 +203,5 @@ async def partition(replicas: int, seed: int | None, teller: Teller) -> Verdict:
             verdict = await story.healed()
         finally:
             await asyncio.gather(*(process.stop() for process in started))
-        teller.verdict(verdict.converged, verdict.digest, verdict.heal_seconds, verdict.replicas)
+        teller.verdict(verdict.converged, verdict.digest, verdict.heal_seconds, verdict.replicas, verdict.alarms)
         return verdict

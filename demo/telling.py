@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -79,7 +80,14 @@ class Teller:
         self.line(f"  purse  {present['purse']}: all payments count, on both sides.")
         self.line("  note   what both wrote is there, in the same order everywhere.")
 
-    def verdict(self, converged: bool, digest: str | None, seconds: float, views: list[dict[str, Any]]) -> None:
+    def verdict(
+        self,
+        converged: bool,
+        digest: str | None,
+        seconds: float,
+        views: list[dict[str, Any]],
+        alarms: Sequence[dict[str, Any]] = (),
+    ) -> None:
         self.line()
         if converged:
             self.line(f"CONVERGED  {digest}  {seconds:.2f} s after the heal", style="bold green")
@@ -91,6 +99,11 @@ class Teller:
             for field, value in mine.items():
                 if theirs[field] != value:
                     self.line(f"  {field}: {first['name']} has {value!r}, {view['name']} {theirs[field]!r}")
+        for alarm in alarms:
+            told = f"{alarm['stream']} reads differently at {alarm['peer']}, from {alarm['event']} on"
+            self.line(Text.assemble("  ", self._name(alarm["replica"]), (" ALARM  ", "bold red"), told))
+        for alarm in alarms[:1]:
+            self.line(f"In the words of {alarm['replica']}: {alarm['what']}")
 
 
 def _held(view: dict[str, Any]) -> dict[str, Any]:

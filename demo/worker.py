@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from demo.careless import CarelessParty
 from demo.party import COMMANDS, STREAM, Party
 from replica import AnabranchError
 from sync import Gates, Node
@@ -81,7 +82,7 @@ class Planner(Worker):
         return {"dots": [str(dot) for dot in committed.dots]}
 
     async def look(self) -> Answer:
-        """The version, the present and its digest."""
+        """The version, the present and its digest; and what is read differently elsewhere."""
         replica = self._node.replica
         present = await replica.present(STREAM)
         return {
@@ -89,6 +90,15 @@ class Planner(Worker):
             "present": {**present.value, "items": sorted(present.items)},
             "digest": await replica.digest(STREAM),
             "events": replica.status().events,
+            "alarms": [
+                {
+                    "stream": one.stream,
+                    "event": f"{one.event} {one.type}" if one.event else "",
+                    "peer": str(one.peer),
+                    "what": one.what,
+                }
+                for one in replica.status().divergences
+            ],
         }
 
 
@@ -113,11 +123,17 @@ def say(answer: Answer) -> None:
     sys.stdout.buffer.flush()
 
 
-async def work(path: str, name: str, port: int, seed: int | None) -> None:
+async def work(path: str, name: str, port: int, seed: int | None, *, broken: bool) -> None:
     clock = Clock()
     random = None if seed is None else Random(f"{seed}/{name}")
     async with Node.open(
-        path, store="party", name=name, aggregates=[Party], port=port, clock=clock, random=random
+        path,
+        store="party",
+        name=name,
+        aggregates=[CarelessParty if broken else Party],
+        port=port,
+        clock=clock,
+        random=random,
     ) as node:
         await serve_requests(node, Planner(node, clock))
 
@@ -145,12 +161,13 @@ def options() -> argparse.Namespace:
     parser.add_argument("name")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--broken", action="store_true")
     return parser.parse_args()
 
 
 def main() -> None:
     given = options()
-    asyncio.run(work(given.path, given.name, given.port, given.seed))
+    asyncio.run(work(given.path, given.name, given.port, given.seed, broken=given.broken))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from replica.projection import EventRows, StreamRows
 from replica.reaction import Reaction, reaction
 from replica.readonly import ReadOnly
 from replica.replica import Change, Replica
-from replica.status import Member, Status, Unfolded
+from replica.status import Divergence, LeftOut, Member, Status, Unfolded
 from replica.target import POSTGRES, SQLITE, Database, Export
 from replica.verify import Verified
 from replica.view import Difference, View
@@ -57,6 +57,7 @@ __all__ = [
     "DamagedLog",
     "Database",
     "Difference",
+    "Divergence",
     "Due",
     "Entry",
     "Event",
@@ -72,6 +73,7 @@ __all__ = [
     "InvalidBatch",
     "InvalidEvent",
     "Joined",
+    "LeftOut",
     "Member",
     "Moment",
     "NoSuchPlace",

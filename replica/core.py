@@ -26,6 +26,7 @@ from merge.version import Dot, ReplicaId, VersionVector
 from replica.arrange import Gap, Placed
 from replica.block import Slice
 from replica.commit import MAX_EVENTS, MAX_PAYLOAD, Commit, Note, Observed, Recorded
+from replica.comparisons import Comparisons
 from replica.decider import Decider, Facts, FoldFailed, Given, Happened
 from replica.derive import derive, present_of
 from replica.draft import RECENT, Draft, Memory
@@ -130,6 +131,8 @@ class Core:
         """Streams of which a snapshot should be taken."""
         self.complaints: list[str] = []
         """What the shell should log: nothing is lost by it, and somebody should know."""
+        self.comparisons = Comparisons(kept, self.aggregates)
+        """How presents compare with those of peers."""
         self.unfrozen: set[str] = set()
         """Categories of which none can be taken."""
         self._used: dict[str, None] = {}
@@ -504,6 +507,7 @@ class Core:
         if draft is None:
             return Settled(self.memory.version, (), [], [])
         self.memory = draft.settled()
+        self.comparisons.changed(draft.changed)
         self._forget_presents()
         self.members.learn_commits(draft.news)
         if draft.identity_changed:

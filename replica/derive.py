@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from replica import due
+from replica.comparisons import KIND as DIVERGENCE
 from replica.decider import Decider
 from replica.entry import entries
 from replica.members import KINDS, hear_of_retired
@@ -23,7 +24,7 @@ from replica.stores import hear_of_joined
 if TYPE_CHECKING:
     from replica.core import Core
 
-RECALLED = (due.KIND, OWNER, KIND, STORE, *KINDS)
+RECALLED = (due.KIND, OWNER, KIND, STORE, DIVERGENCE, *KINDS)
 """Kinds of what is kept beside the log that a replica must know when it opens; all of them are few."""
 
 

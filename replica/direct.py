@@ -15,6 +15,7 @@ from replica.arrange import Gap, arrange
 from replica.block import Head, Slice
 from replica.build import Build, unbuilt
 from replica.commit import Note
+from replica.comparing import drop_present, read_again
 from replica.core import Committed, Core, Settled
 from replica.decider import Decider
 from replica.derive import RECALLED
@@ -183,6 +184,21 @@ class DirectReplica:
     def retire(self, member: int, now: int) -> Committed:
         """Record that a replica takes part no more."""
         return self._step(lambda: self.core.retire(member, now))
+
+    def mend(self, stream: str) -> None:
+        """The present of a stream in memory is not the fold of its log: read it again."""
+        self.flush()
+        if drop_present(self.core, stream):
+            self.core.comparisons.mended += 1
+            self.flush()
+            self._step(lambda: read_again(self.core, stream))
+            self.flush()
+
+    def keep_alarms(self) -> None:
+        """Keep what differs from the presents of peers beside the log."""
+        if self.core.comparisons.unsaved:
+            self.core.comparisons.save(self.core.draft)
+            self.flush()
 
     def doubt(self) -> None:
         """A peer goes by this id too: go on under a new one."""

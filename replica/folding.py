@@ -71,7 +71,7 @@ def fold(core: Core, news: Contexts, only: str | None = None) -> None:
 def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector) -> Happened | None:
     """A recorded event as folds see it; None where this code does not know its type, or cannot read it."""
     try:
-        return _decoded(core, core.aggregate_of(event.stream), commit, dot, event, context)
+        return as_happened(core, core.aggregate_of(event.stream), commit, dot, event, context)
     except Exception as error:
         _poison(core, event.stream, f"reading {event.type} {dot} (schema {event.schema})", error)
         return None
@@ -91,19 +91,29 @@ def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
     for commit, context in loaded.commits:
         for seq, event in enumerate(commit.events, commit.first):
             if event.stream == stream:
-                happened = _decoded(core, aggregate, commit, Dot(commit.replica, seq), event, context)
+                happened = as_happened(core, aggregate, commit, Dot(commit.replica, seq), event, context)
                 if happened is not None:
                     found.append(happened)
     return aggregate.observe_all(aggregate.empty() if loaded.fold is None else loaded.fold, found)
 
 
-def _decoded(
+def as_happened(
     core: Core, aggregate: Decider, commit: Commit, dot: Dot, event: Recorded, context: VersionVector
 ) -> Happened | None:
+    """A recorded event as folds see it; None where this code does not know its type. Raises what reading raises."""
     decoded = core.types.decode(event.type, event.schema, event.payload)
     if decoded is None or type(decoded) not in aggregate.events:
         return None
     return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)
+
+
+def stands_after(stands: VersionVector, stream: str, commits: Contexts) -> tuple[VersionVector, int]:
+    """A version of the stream's own events after some commits; and how many of these they have."""
+    count = 0
+    for commit, _ in commits:
+        seqs = [seq for seq, event in enumerate(commit.events, commit.first) if event.stream == stream]
+        stands, count = stands.advance(commit.replica, seqs[-1]), count + len(seqs)
+    return stands, count
 
 
 def _poison(core: Core, stream: str, doing: str, error: BaseException) -> None:

@@ -8,6 +8,7 @@ finishes those that wait, and leaves no thread.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import time
@@ -24,6 +25,7 @@ from replica.arrange import Gap
 from replica.backend import Backend, MemoryBackend, connected
 from replica.block import Slice
 from replica.commit import make_note
+from replica.comparing import drop_present, read_again
 from replica.core import Committed, Core, Settled
 from replica.decider import Decider
 from replica.direct import recalled
@@ -53,6 +55,8 @@ from replica.steward import Steward
 from replica.target import Export
 from replica.travel import TimeTravel
 from replica.workers import working
+
+log = logging.getLogger("anabranch.replica")
 
 T = TypeVar("T")
 MEMORY = ":memory:"
@@ -252,6 +256,11 @@ class Replica(TimeTravel):
             feeds=tuple(feed.status() for feed in self._feeds),
             exports=tuple(exporter.status() for exporter in self._exporters),
             stable=self.stable,
+            divergences=core.comparisons.divergences,
+            unlisted=core.comparisons.unlisted,
+            compared=core.comparisons.equal,
+            left_out=core.comparisons.left_out,
+            mended=core.comparisons.mended,
         )
 
     # --- the read side, and what is due ---
@@ -350,6 +359,13 @@ class Replica(TimeTravel):
     def _hear(self, settled: Settled) -> None:
         if settled.refolded:
             self._folds.clear()
+            second = [one for one in unfolded(self._core) if one.why == "second history"]
+            log.error(
+                "%s: two histories were written under one id (%s): a file was copied, and both copies wrote. "
+                "Nothing is lost: all replicas fold the same one, and keep and forward the other. What is not "
+                "folded is counted in `unfolded` of the status; never copy a file that is open.",
+                self.name, ", ".join(f"{one.what}, {one.events} events not folded" for one in second),
+            )  # fmt: skip
 
     async def wait_for(self, version: VersionVector) -> None:
         """Wait until this replica has observed `version`: what a peer has, what a caller was told."""
@@ -482,6 +498,22 @@ class Replica(TimeTravel):
     async def adopt_stores(self, stores: Iterable[str]) -> None:
         """A peer knows that other stores are one with this."""
         await self._pump.do(lambda: self._core.adopt_stores(stores))
+
+    async def mend(self, stream: str) -> None:
+        """The present of a stream in memory is not the fold of its log: read it again. Not while it changes."""
+        if await self._pump.do(lambda: drop_present(self._core, stream)):
+            self._core.comparisons.mended += 1
+            self._folds.clear()
+            await self._pump.do(lambda: read_again(self._core, stream))
+
+    async def keep_alarms(self) -> None:
+        """Log the divergences that were found since, and keep those that stand beside the log."""
+        comparisons = self._core.comparisons
+        found, comparisons.unsaid = comparisons.unsaid, []
+        for divergence in found:
+            log.error("%s: %s", self.name, divergence)
+        if comparisons.unsaved:
+            await self._pump.do(lambda: comparisons.save(self._core.draft))
 
     async def doubt(self) -> None:
         """A peer goes by this id too: go on under a new one."""

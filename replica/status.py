@@ -129,6 +129,41 @@ class Unfolded:
 
 
 @dataclass(frozen=True, slots=True)
+class Divergence:
+    """An alarm: this replica and a peer hold the same events of a stream, and read them differently."""
+
+    stream: str
+    peer: ReplicaId
+    since: int
+    """Wall time (ms) at which it was found."""
+    event: Dot | None
+    """The first event after which they differ. None where a present was not the fold of its own log, or where the
+    event could not be found."""
+    type: str
+    here: str
+    """The digest of what is read here after that event (or of the present),"""
+    there: str
+    """and there."""
+    fault: str
+    """`here` or `peer`, where it is known."""
+    what: str
+    """What happened, what it means for the data, and what to do."""
+
+    def __str__(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Streams whose presents are not compared with those of some peer."""
+
+    why: str
+    """`other code` (`what` is their category: the two sides fold them by different code), or `poisoned`."""
+    what: str
+    streams: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What a replica holds, and what about it needs attention."""
 
@@ -155,3 +190,13 @@ class Status:
     exports: tuple[ExportStatus, ...]
     stable: VersionVector
     """What every live member is known to have observed."""
+    divergences: tuple[Divergence, ...]
+    """Alarms: streams that a peer reads differently."""
+    unlisted: int
+    """Divergences that were seen while there were so many alarms that no more are kept."""
+    compared: int
+    """How often a present was compared with that of a peer, and was the same."""
+    left_out: tuple[LeftOut, ...]
+    """What is not compared, and why."""
+    mended: int
+    """Presents that were not the fold of their log, and were read again from it."""

@@ -24,7 +24,7 @@ from replica.digest import digest
 from replica.direct import reader_of
 from replica.errors import PoisonEvent
 from replica.explain import Explainer, Explanation
-from replica.folding import fold_apart
+from replica.folding import fold_apart, stands_after
 from replica.history import Record, records
 from replica.recording import check_name
 from replica.snapshot import Damaged, Loaded
@@ -184,7 +184,7 @@ class View:
                     f"{stream} has no present at {self.version}: folding it raised {error!r}. The log is whole: "
                     "mend the code, or go to an earlier past."
                 ) from error
-            stands, events = _advance(stands, stream, commits)
+            stands, events = stands_after(stands, stream, commits)
             if events < PORTION:
                 return Fold(fold, stands)
             await asyncio.sleep(0)
@@ -234,7 +234,7 @@ async def read_history(
         for record in records(core, stream, commits, earlier):
             if (not types or record.type in types) and (not replicas or int(record.dot.replica) in replicas):
                 yield record
-        position, events = _advance(position, stream, commits)
+        position, events = stands_after(position, stream, commits)
 
 
 async def _read(core: Core, backend: Backend, stream: str, position: VersionVector, upto: VersionVector) -> Any:
@@ -243,15 +243,6 @@ async def _read(core: Core, backend: Backend, stream: str, position: VersionVect
         return reader.stream_beyond(stream, position, upto, PORTION)
 
     return await backend.run(read)
-
-
-def _advance(stands: VersionVector, stream: str, commits: Any) -> tuple[VersionVector, int]:
-    """A version of the stream's own events after some commits; and how many of these they have."""
-    count = 0
-    for commit, _ in commits:
-        seqs = [seq for seq, event in enumerate(commit.events, commit.first) if event.stream == stream]
-        stands, count = stands.advance(commit.replica, seqs[-1]), count + len(seqs)
-    return stands, count
 
 
 def _size(stands: VersionVector) -> int:

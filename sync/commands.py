@@ -16,6 +16,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
+from merge.stamp import Stamp
 from replica.cut import plain, replica_called, shown_time
 from replica.difference import ABSENT
 from replica.errors import AnabranchError, NoSuchPlace
@@ -26,6 +27,7 @@ from replica.history import Record
 from replica.introduction import CATEGORY
 from replica.mark import holder
 from replica.readonly import ReadOnly
+from replica.status import Divergence
 from replica.travel import TimeTravel
 from replica.words import counted, shown
 from sync.formats import FORMATS, as_plain, to_json
@@ -260,6 +262,7 @@ async def status(past: ReadOnly, args: argparse.Namespace) -> None:
     members = [*core.members.status()]
     process = holder(os.path.realpath(args.file))
     left = unfolded(core) if core.aggregates else ()
+    alarms = core.comparisons.divergences
     if args.json:
         types = {f"{name} {schema}": events for (name, schema), events in sorted(core.memory.types.items())}
         found = {
@@ -268,6 +271,7 @@ async def status(past: ReadOnly, args: argparse.Namespace) -> None:
             "types": types, "open_in": process,
             "members": [{"name": str(m.replica), "behind": m.behind, "retired": m.retired} for m in members],
             "unfolded": [{"why": one.why, "what": one.what, "events": one.events} for one in left],
+            "alarms": [_alarm(one) for one in alarms],
         }  # fmt: skip
         tell(to_json(found))
         return
@@ -288,7 +292,20 @@ async def status(past: ReadOnly, args: argparse.Namespace) -> None:
         for m in members
     ]
     rows += [(one.why, f"{one.what}: {counted(one.events, 'event')}") for one in left]
+    rows += [("ALARM", str(one)) for one in alarms]
     _table(rows)
+
+
+def _alarm(one: Divergence) -> dict[str, Any]:
+    """What a peer reads differently."""
+    event = None if one.event is None else str(one.event)
+    words = {
+        "stream": one.stream,
+        "peer": str(one.peer),
+        "since": shown_time(Stamp(one.since, 0, 0)),
+        "event": event,
+    }
+    return {**words, "type": one.type, "here": one.here, "there": one.there, "fault": one.fault, "what": one.what}
 
 
 def _table(rows: list[tuple[str, str]]) -> None:
@@ -333,12 +350,17 @@ async def serve(node: Node, args: argparse.Namespace) -> None:
     words = f"{replica.name} serves {replica.store} at {url}, with {replica.version or 'nothing yet'}"
     tell(to_json(said) if args.json else f"{words}. Ctrl-C ends it.", flush=True)
     seen: dict[str, str] = {}
+    alarms: set[Divergence] = set()
     while not stop.is_set():
         for link in node.status().links:
             state = f"{link.peer or link.where} {link.error or ('in sync' if link.in_sync else link.state)}"
             if seen.get(link.where) != state:
                 seen[link.where] = state
                 tell(to_json({"link": link.where, "state": state}) if args.json else state, flush=True)
+        found = set(replica.status().divergences)
+        for alarm in sorted(found - alarms, key=lambda one: (one.stream, one.peer)):
+            tell(to_json({"alarm": _alarm(alarm)}) if args.json else f"ALARM {alarm}", flush=True)
+        alarms = found
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), LOOK)
     tell(to_json({"cut": str(replica.version)}) if args.json else f"ended at {replica.version or 'nothing'}")

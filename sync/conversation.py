@@ -4,6 +4,8 @@
   than this disk writes waits, and so does one that sends without reading.
 - The writer sends what the session has to say, and reads from the log what the peer lacks, in that order: a
   peer that reads slowly makes its own session wait, and nothing is piled up for it.
+- Presents are compared in a task of their own, one step after the other; what comes meanwhile is left, and comes
+  again.
 - The ticker says every 2 s where this replica stands, and ends a conversation that never began.
 """
 
@@ -17,6 +19,7 @@ from functools import partial
 
 from merge.version import printable
 from replica.arrange import Gap
+from replica.comparing import Mend, Steps
 from replica.core import Settled
 from replica.errors import AnabranchError, Closed
 from replica.ingest import Ingested
@@ -24,10 +27,11 @@ from replica.outgoing import collect
 from replica.replica import Replica
 from sync import standing
 from sync.channel import Channel, ChannelClosed
+from sync.comparing import Comparing, Reply
 from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.gate import Gates, gated
 from sync.link import Link
-from sync.protocol import Become, Close, Doubt, Effect, Fetch, Ingest, Learn, Send, Session
+from sync.protocol import Become, Close, Compare, Doubt, Effect, Fetch, Ingest, Learn, Send, Session
 
 log = logging.getLogger("anabranch.sync")
 
@@ -51,6 +55,8 @@ class Conversation:
         core = replica.core
         hello = standing.hello(core, NONCE, replica.now())
         self.session = Session(hello, standing.heads(core))
+        self._comparing = Comparing(core, self.session, replica.now())
+        self._comparison: asyncio.Task[None] | None = None
         self.error: ProtocolError | None = None
         self._outbox: deque[bytes | Fetch] = deque()
         self._wake = asyncio.Event()
@@ -72,9 +78,13 @@ class Conversation:
             self._say(self.session.close())
             reader.cancel()
             ticker.cancel()
+            ended: list[asyncio.Task[None]] = [*tasks]
+            if self._comparison is not None:
+                self._comparison.cancel()
+                ended.append(self._comparison)
             await asyncio.wait((writer,), timeout=FAREWELL)
             writer.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*ended, return_exceptions=True)
             await self._channel.close()
 
     def _end(self, task: asyncio.Task[None]) -> None:
@@ -132,6 +142,7 @@ class Conversation:
         joined = standing.joined(self._replica.core)
         if joined != self.session.hello.joined:
             self._say(self.session.grew(joined))
+        self._comparing.changed(settled.changed)
         if settled.slices:
             newest = max(commit.stamp.wall for commit in settled.commits)
             self._say(self.session.published(settled.slices, standing.heads(self._replica.core), newest))
@@ -139,6 +150,41 @@ class Conversation:
     def resume(self) -> None:
         """The link was interrupted and is back."""
         self._say(self.session.resume())
+
+    def _compare(self, effect: Compare) -> None:
+        """Take a step of comparing presents, if none is under way."""
+        if self._comparison is None or self._comparison.done():
+            message = effect.message
+            now = self._replica.now()
+            steps = self._comparing.tick(now) if message is None else self._comparing.receive(message)
+            if steps is not None:
+                self._comparison = asyncio.create_task(self._take(steps), name=f"presents of {self._replica.name}")
+
+    async def _take(self, steps: Steps[Reply]) -> None:
+        """All steps of a comparison. Whatever becomes of it, the conversation goes on."""
+        try:
+            found = await self._carry_through(steps)
+            await self._replica.keep_alarms()
+            self._say(self.session.compared(found))
+        except Closed:
+            return
+        except Exception:
+            log.exception("%s: presents could not be compared; all else goes on", self._replica.name)
+
+    async def _carry_through(self, steps: Steps[Reply]) -> Reply:
+        answer = None
+        while True:
+            try:
+                asked = steps.send(answer)
+            except StopIteration as done:
+                found: Reply = done.value
+                return found
+            answer = None
+            if isinstance(asked, Mend):
+                await self._replica.mend(asked.stream)
+            elif asked is not None:
+                answer = await self._replica.read(lambda reader, asked=asked: asked.call(reader.log))  # type: ignore[misc]
+            await asyncio.sleep(0)
 
     async def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -173,6 +219,8 @@ class Conversation:
                 self._outbox.append(effect)
             elif isinstance(effect, Close):
                 self.error = self.error or effect.error
+            elif isinstance(effect, Compare):
+                self._compare(effect)
             else:
                 raise AssertionError(
                     f"{type(effect).__name__} comes from a frame, and is carried out by the reader"

@@ -7,24 +7,34 @@ in which order, how often or not at all, is the caller's choice: that is what th
 from __future__ import annotations
 
 from collections import deque
+from typing import TypeVar
 
+from replica.comparing import Mend, Steps
 from replica.core import Settled
 from replica.direct import DirectReplica
 from replica.errors import AnabranchError
 from replica.outgoing import collect
+from replica.status import Divergence
 from sync import standing
+from sync.comparing import Comparing
 from sync.errors import ProtocolError
-from sync.protocol import Become, Close, Doubt, Effect, Fetch, Ingest, Learn, Send, Session
+from sync.protocol import Become, Close, Compare, Doubt, Effect, Fetch, Ingest, Learn, Send, Session
+
+T = TypeVar("T")
 
 
 class DirectNode:
     """One replica and its conversations, by the name of the link."""
 
-    def __init__(self, replica: DirectReplica, nonce: bytes) -> None:
+    def __init__(self, replica: DirectReplica, nonce: bytes, *, compares: bool = True) -> None:
         self.replica = replica
         self.nonce = nonce
+        self.compares = compares
+        """It compares presents with its peers, and reads again what is not the fold of its log."""
         self.sessions: dict[str, Session] = {}
         self.outgoing: dict[str, deque[bytes]] = {}
+        self.comparing: dict[str, Comparing] = {}
+        self.now = 0
         self.ended: dict[str, ProtocolError | None] = {}
         """Links whose session has ended, and why (None: in good order)."""
         replica.listeners.append(self._publish)
@@ -35,6 +45,7 @@ class DirectNode:
         core = self.replica.core
         self.sessions[link] = session = Session(standing.hello(core, self.nonce, now), standing.heads(core))
         self.outgoing[link] = deque()
+        self.comparing[link] = Comparing(core, session, now)
         self.ended.pop(link, None)
         self._do(link, session.start())
 
@@ -42,6 +53,7 @@ class DirectNode:
         """The link is gone, without a word."""
         self.sessions.pop(link, None)
         self.outgoing.pop(link, None)
+        self.comparing.pop(link, None)
 
     def receive(self, link: str, frame: bytes) -> None:
         session = self.sessions.get(link)
@@ -50,6 +62,7 @@ class DirectNode:
 
     def tick(self, now: int) -> None:
         """2 s have passed."""
+        self.now = now
         for link, session in self.sessions.items():
             core = self.replica.core
             self._do(link, session.tick(standing.horizon(core, now), core.members.known))
@@ -65,6 +78,8 @@ class DirectNode:
 
     def _publish(self, settled: Settled) -> None:
         self._grow()
+        for comparing in self.comparing.values():
+            comparing.changed(settled.changed)
         if not settled.slices:
             return
         heads = standing.heads(self.replica.core)
@@ -98,5 +113,32 @@ class DirectNode:
                 case Doubt():
                     if self.replica.core.me == session.hello.replica:
                         self.replica.doubt()
+                case Compare(message) if self.compares:
+                    comparing = self.comparing[link]
+                    steps = comparing.tick(self.now) if message is None else comparing.receive(message)
+                    if steps is not None:
+                        said = self.carry_through(steps)
+                        self.replica.keep_alarms()
+                        self._do(link, session.compared(said))
                 case Close(error):
                     self.ended[link] = error
+
+    def carry_through(self, steps: Steps[T]) -> T:
+        """Take all steps of a comparison."""
+        answer = None
+        while True:
+            try:
+                asked = steps.send(answer)
+            except StopIteration as done:
+                found: T = done.value
+                return found
+            answer = None
+            if isinstance(asked, Mend):
+                self.replica.mend(asked.stream)
+            elif asked is not None:
+                answer = asked.call(self.replica.log)
+
+    @property
+    def divergences(self) -> tuple[Divergence, ...]:
+        """Streams that a peer reads differently: alarms."""
+        return self.replica.core.comparisons.divergences

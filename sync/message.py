@@ -9,6 +9,9 @@
 | 4   | Digest  | a digest of all my heads now; said every 2 s                                          |
 | 5   | Bye     | the session ends, and why                                                             |
 | 6   | Known   | what members are known to have observed, those that have not been said on this link   |
+| 7   | Presents | what I read some streams as: `replica.comparing.Row`                                  |
+| 8   | Compared | a verdict on each row of Presents `number`                                            |
+| 9   | Traced  | what a stretch of a stream of Presents `number` comes to here; `reply` is an answer    |
 
 What a Hello says of stores and a Known of members is kept, and can be held against nothing else: both end in a
 check of 8 bytes, so that what has changed on its way is no claim. All else is believed when it proves right.
@@ -26,6 +29,7 @@ from typing import Annotated
 import msgspec
 
 from replica.block import HASH, PERSON, Head, Slice
+from replica.comparing import MARKS, Mark, Row
 from replica.meeting import Heads
 from replica.stores import MOST_HEARD
 from sync.errors import RemoteProtocolError
@@ -41,6 +45,8 @@ MAX_PAIRS = 16_384
 """Pairs of replica and seq in one Known: what is more is said at the next tick."""
 MAX_HEADS = 64
 """Histories under one id that are compared: there should be one."""
+ROWS = 64
+"""Presents that are said at once."""
 
 Bits64 = Annotated[int, msgspec.Meta(ge=0)]
 Hash = Annotated[bytes, msgspec.Meta(min_length=HASH, max_length=HASH)]
@@ -110,7 +116,28 @@ class Known(_Message, frozen=True, tag=6):
     check: bytes = b""
 
 
-Message = Hello | Have | Batch | Ack | Digest | Bye | Known
+class Presents(_Message, frozen=True, tag=7):
+    number: Bits64
+    rows: Annotated[list[Row], msgspec.Meta(max_length=ROWS)]
+
+
+class Compared(_Message, frozen=True, tag=8):
+    number: Bits64
+    verdicts: Annotated[list[int], msgspec.Meta(max_length=ROWS)]
+    """See `sync.comparing`."""
+
+
+class Traced(_Message, frozen=True, tag=9):
+    number: Bits64
+    stream: str
+    low: Bits64
+    high: Bits64
+    """The stretch after event `low` up to event `high`, in the order of stamps; 0: up to the end."""
+    marks: Annotated[list[Mark], msgspec.Meta(max_length=2 * MARKS)]
+    reply: bool
+
+
+Message = Hello | Have | Batch | Ack | Digest | Bye | Known | Presents | Compared | Traced
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode

@@ -23,6 +23,8 @@ Rule 7. Of the sets of stores that two hold one contains the other; who has the 
 Rule 8. A peer that goes by my id shows that it is in use elsewhere: I go on under a new one. (That more was
         written under it than I have, its bytes show when they are ingested; a mere claim shows nothing.)
 
+Rule 9. What presents come to is compared beside all this, where the conversation is at rest: see `sync.comparing`.
+
 Theory of operation. `theirs` is what the peer is known to have, or will have when what was sent arrives.
 `compare(mine, theirs)` is what to send. Everything else is about when.
 """
@@ -52,11 +54,14 @@ from sync.message import (
     Ack,
     Batch,
     Bye,
+    Compared,
     Digest,
     Have,
     Hello,
     Known,
     Message,
+    Presents,
+    Traced,
     decode,
     digest_of,
     encode,
@@ -120,7 +125,13 @@ class Become(NamedTuple):
     stores: list[str]
 
 
-Effect = Send | Ingest | Fetch | Doubt | Close | Learn | Become
+class Compare(NamedTuple):
+    """Presents are compared (`sync.comparing`): what the peer says of them, or None where it is time to begin."""
+
+    message: Presents | Compared | Traced | None
+
+
+Effect = Send | Ingest | Fetch | Doubt | Close | Learn | Become | Compare
 
 
 class Session:
@@ -265,6 +276,14 @@ class Session:
         self._say_known()
         self._say(Digest(self._digest, self.horizon, self._known.digest))
         self._pump()
+        if not self._fetching and not self._behind:
+            self._out.append(Compare(None))
+        return self._effects()
+
+    def compared(self, messages: Iterable[Presents | Compared | Traced]) -> list[Effect]:
+        """What a Compare effect leads to."""
+        for message in messages:
+            self._say(message)
         return self._effects()
 
     def resume(self) -> list[Effect]:
@@ -306,6 +325,8 @@ class Session:
                     "too-large", "what is known of members, in more parts than one message holds"
                 )
             self._out.append(Learn(message.rows))
+        elif isinstance(message, Presents | Compared | Traced):
+            self._out.append(Compare(message))
         else:
             if message.known != self._known.digest:
                 self._differs += 1

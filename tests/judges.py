@@ -15,7 +15,8 @@
 | held     | a Batch of which all is held already: acknowledged, nothing taken                               |
 | taken    | a Batch (its number was damaged, or two were spliced) that holds only what somebody wrote: each |
 |          | head of the log is one that an honest log had at that place                                     |
-| talk     | Hello, Have, Ack, Digest: nothing is believed of them unchecked, so it led to more talk         |
+| talk     | nothing is believed of it unchecked (Have, Ack, Digest, what is said of presents), so it led to |
+|          | more talk                                                                                       |
 | left     | a Bye with other words: the session ended; or a Hello that shows me a mirror: it ended          |
 
 *Believed*, since nothing could tell a damaged claim from a true one. None of it holds an event or changes a
@@ -45,9 +46,24 @@ from replica.event import EventTypes
 from replica.lineage import Lineage
 from replica.log import LogRow
 from replica.reading import Opened, Reader
+from sync.comparing import Comparing
 from sync.direct import DirectNode
 from sync.errors import LocalProtocolError, RemoteProtocolError
-from sync.message import MAX_FRAME, Ack, Batch, Bye, Digest, Have, Hello, Known, Message, decode
+from sync.message import (
+    MAX_FRAME,
+    Ack,
+    Batch,
+    Bye,
+    Compared,
+    Digest,
+    Have,
+    Hello,
+    Known,
+    Message,
+    Presents,
+    Traced,
+    decode,
+)
 from sync.protocol import WINDOW
 from tests.material import STREAMS, Scene, World, boundaries_of, copied, events_of, twin_of
 from tests.shop import Journal, Noted, ShoppingList
@@ -99,6 +115,9 @@ MAY = {
     Digest: {"talk"},
     Bye: {"left"},
     Known: {"learnt", "talk"},
+    Presents: {"talk"},
+    Compared: {"talk"},
+    Traced: {"talk"},
 }
 """What a message of each kind may lead to, beside being rejected."""
 
@@ -128,6 +147,7 @@ class Wire:
         memory, me, changes = core.memory, core.me, core.members.changes
         session = node.sessions[LINK] = twin_of(self._scene.session)
         said = node.outgoing[LINK] = deque()
+        node.comparing[LINK] = Comparing(core, session, node.now)
         node.ended = {}
         FOLDED.clear()
         node.receive(LINK, frame)

@@ -20,9 +20,11 @@ import pytest
 
 from replica import Replica
 from replica.graph import ASCII, Graph
+from sync import connect
 from sync.cli import main, parser
 from sync.formats import SHIVIZ
-from tests.loop import in_loop
+from tests.crooked import crooked
+from tests.loop import in_loop, until
 from tests.scenario import files
 from tests.shop import HOME, AddItem, Journal, ShoppingList
 
@@ -280,9 +282,9 @@ def test_status_says_who_takes_part(folder):
 
 
 @contextmanager
-def serving(*words):
+def serving(*words, **options):
     """A replica that is served in a terminal; ended by Ctrl-C."""
-    terminal = Terminal("serve", *words)
+    terminal = Terminal("serve", *words, **options)
     try:
         url = re.search(r"ws://\S+?(?=,)", terminal.read_until("Ctrl-C ends it"))[0]
         yield terminal, url
@@ -311,6 +313,25 @@ def test_a_served_replica_is_read_beside_and_met(folder, tmp_path):
         assert json.loads(piped("sync", other, url, "--json"))["events"] == 0
         terminal.read_until("dora in sync")
     assert shown("show", other, HOME) == shown("show", copy, HOME)
+
+
+@in_loop
+async def test_who_serves_is_told_of_a_peer_that_reads_differently(folder, tmp_path):
+    """Two processes, one link, and the same code, which does not do the same: told once, with stream and event."""
+    path = tmp_path / "alice.db"
+    assert await asyncio.to_thread(shown, "fork", folder / "alice.db", path)
+    app = "tests.crooked:_List,tests.crooked:_Journal"
+    with serving(path, app=app, columns=999) as (terminal, url):
+        async with Replica.open(store="shop", name="zoe", aggregates=crooked("Monday")) as zoe, connect(zoe, url):
+            words = r"ALARM list/home reads differently here and at zoe, from (\S+) TitleGiven on"
+            await asyncio.to_thread(terminal.read_until, words)
+            (event,) = re.findall(words, terminal.text)
+            await until(lambda: zoe.status().divergences)
+            (alarm,) = zoe.status().divergences
+            assert (alarm.stream, str(alarm.event)) == (HOME, event)
+            record = await zoe.record(alarm.event)
+            assert record.event.title == "Monday"
+    assert f"from {event} TitleGiven on" in await asyncio.to_thread(shown, "status", path, columns=9999, app=app)
 
 
 def test_export_to_other_tools(folder):

@@ -57,8 +57,37 @@ def test_a_verdict_of_diverged_says_where():
         {"name": name, "version": {"alice": 1}, "present": {"name": title, "purse": 3}}
         for name, title in (("alice", "Garden"), ("bob", "Pool"))
     ]
-    Teller(Console(file=shown, width=200)).verdict(False, None, 10.0, views)
+    alarm = {
+        "replica": "bob",
+        "stream": "party/summer",
+        "event": "alice:7 MoneyAdded",
+        "peer": "alice",
+        "what": "Why.",
+    }
+    Teller(Console(file=shown, width=200)).verdict(False, None, 10.0, views, [alarm])
     assert shown.getvalue().split("\n")[1:3] == ["DIVERGED", "  name: alice has 'Garden', bob 'Pool'"]
+    assert shown.getvalue().splitlines()[3:] == [
+        "  bob    ALARM  party/summer reads differently at alice, from alice:7 MoneyAdded on",
+        "In the words of bob: Why.",
+    ]
+
+
+def test_an_aggregate_that_does_not_converge_ends_with_an_alarm():
+    """Real processes whose fold depends on the process: each names the stream, and the first event that differs."""
+    done = demo("--broken", "--replicas", "2", "--json")
+    assert done.returncode == 1
+    verdict = json.loads(done.stdout)
+    assert verdict["converged"] is False
+    refund = next(alarm["event"] for alarm in verdict["alarms"])
+    assert refund.startswith("alice:")
+    assert refund.endswith(" MoneyAdded")
+    assert [(alarm["replica"], alarm["peer"]) for alarm in verdict["alarms"]] == [
+        ("alice", "bob"),
+        ("bob", "alice"),
+    ]
+    for alarm in verdict["alarms"]:
+        assert (alarm["stream"], alarm["event"]) == ("party/summer", refund)
+        assert f"{alarm['replica']}: {alarm['what']}" in done.stderr
 
 
 def test_an_unknown_number_of_replicas_is_refused_in_words():

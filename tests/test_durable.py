@@ -353,8 +353,8 @@ async def test_a_restored_backup_takes_a_new_id_before_it_writes(tmp_path):
 
 
 @in_loop
-async def test_where_the_mark_cannot_tell_the_first_meeting_does(tmp_path):
-    """A whole disk set back: both histories are kept, all fold the same one, and the alarm is in status."""
+async def test_where_the_mark_cannot_tell_the_first_meeting_does(tmp_path, caplog):
+    """A whole disk set back: both histories are kept, all fold the same one; status and log have an alarm, once."""
     path, mark = tmp_path / "a.db", tmp_path / "a.db.mark"
     async with opened(path) as alice:
         await alice.execute(HOME, AddItem("milk"))
@@ -372,6 +372,10 @@ async def test_where_the_mark_cannot_tell_the_first_meeting_does(tmp_path):
             async with linked(alice, bob):
                 await until(lambda: alice.status().unfolded and bob.status().unfolded)
                 assert bob.status().unfolded == (Unfolded("second history", "alice", 1),)
+                assert [record.args[0] for record in caplog.records if record.levelname == "ERROR"] in (
+                    ["alice", "bob"], ["bob", "alice"],
+                )  # fmt: skip
+                assert "two histories were written under one id" in caplog.text
                 (alarm,) = alice.status().unfolded
                 assert alarm.what == f"alice~{old >> 48:04x}", "two go by that name there"
                 assert alice.status().replica != old

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import msgspec
 
+from replica import comparing
 from replica.arrange import Gap
 from replica.block import Slice
 from replica.commit import Note
 from sync import standing
-from sync.message import Ack, Batch, Bye, Digest, Have, decode, digest_of, encode
+from sync.direct import DirectNode
+from sync.message import Ack, Batch, Bye, Compared, Digest, Have, Known, Presents, Traced, decode, digest_of, encode
 from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, RemoveItem, Write, direct
 
 GOLDEN = Path(__file__).parent / "golden" / "format0.json"
@@ -41,6 +43,19 @@ def replicas():
     return alice, bob
 
 
+def rows_of(replica):
+    """What it says of its presents, but for the fingerprint of their code."""
+    instant = comparing.instant_of(replica.core)
+    rows = [comparing.loaded_row(replica.core, instant, stream)[0] for stream in (HOME, "list/work")]
+    return [row._replace(fold=b"fingerprint     ") for row in rows]
+
+
+def marks_of(replica):
+    """What it says of a stream that another one reads differently."""
+    steps = comparing.marks_of(replica.core, comparing.instant_of(replica.core), HOME, 0, 0)
+    return DirectNode(replica, b"alice").carry_through(steps).marks[:3]
+
+
 def written() -> dict[str, object]:
     """All bytes of the format: slices, heads, frames; and what they come to."""
     alice, bob = replicas()
@@ -55,6 +70,10 @@ def written() -> dict[str, object]:
         Ack(4, digest_of(heads), NOW),
         Digest(digest_of(heads), NOW),
         Bye("store", "another store"),
+        Known([(member, [(replica, head.seq) for replica, (head,) in sorted(heads.items())]) for member in heads]),
+        Presents(5, rows_of(alice)),
+        Compared(5, [0, 1, 2, 3, 4]),
+        Traced(5, HOME, 0, 0, marks_of(alice), False),
     ]
     assert bob.heads == alice.heads
     return {

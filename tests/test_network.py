@@ -97,6 +97,7 @@ class NetworkMachine(ReplicaMachine):
     aggregates = (ShoppingList, Journal)
     commands = COMMANDS
     replicas = 4
+    compares = True
 
     def __init__(self) -> None:
         self.pending: dict[str, list[Fact]] = {}
@@ -143,12 +144,21 @@ class NetworkMachine(ReplicaMachine):
             for dot in node.replica.core.memory.version:
                 assert dot.seq == 1 or dot in self.ends
 
+    @invariant()
+    def nobody_raises_an_alarm(self) -> None:
+        """Presents are compared all the time, and those of honest replicas are equal whenever they can be."""
+        for node in self.network.nodes.values():
+            assert node.divergences == ()
+            assert node.replica.core.comparisons.mended == 0
+
     def at_rest(self) -> None:
-        """All agree; and with the model."""
+        """All agree, and have compared that; and with the model."""
         facts = self.facts
+        self.nobody_raises_an_alarm()
         for name in self.names:
             replica = self.replica(name)
             assert replica.core.stable == replica.core.memory.version
+            assert not facts or replica.core.comparisons.equal > 0
             assert replica.settled(JOURNAL).state == replica.present(JOURNAL).state
         assert not any(self.pending.values())
         version = self.replica("a").core.memory.version

@@ -36,7 +36,7 @@ that it goes on with (None: a new one)."""
 class Network:
     """Replicas by name, and the links between them."""
 
-    def __init__(self, names: str, links: Iterable[str], begin: Begin) -> None:
+    def __init__(self, names: str, links: Iterable[str], begin: Begin, *, compares: bool = True) -> None:
         self.nodes: dict[str, DirectNode] = {}
         self.clocks: dict[str, int] = {}
         self.links = list(links)
@@ -44,13 +44,14 @@ class Network:
         self.up: set[str] = set()
         """Where there are."""
         self.crashes = 0
-        self._begin = begin
+        self._begin, self._compares = begin, compares
         for name in names:
             self.add(name, begin(name, 0, None))
 
     def add(self, name: str, replica: DirectReplica) -> None:
         """One more replica; its links are for the caller to add."""
-        self.nodes[name], self.clocks[name] = DirectNode(replica, name.encode()), NOW
+        self.nodes[name] = DirectNode(replica, name.encode(), compares=self._compares)
+        self.clocks[name] = NOW
 
     def replica(self, name: str) -> DirectReplica:
         return self.nodes[name].replica
@@ -95,7 +96,7 @@ class Network:
             self.cut(link)
         self.crashes += 1
         replica = self._begin(name, self.crashes, self.replica(name).log)
-        self.nodes[name] = DirectNode(replica, f"{name}{self.crashes}".encode())
+        self.nodes[name] = DirectNode(replica, f"{name}{self.crashes}".encode(), compares=self._compares)
 
     def tick(self) -> None:
         """Two seconds pass for everybody."""

@@ -221,6 +221,9 @@ class World:
         """Two seconds have passed for everybody."""
         for one in list(self.nodes.values()):
             self.guard(one, lambda one=one: one.node.tick(self.clock(one)))  # type: ignore[misc]
+            comparisons = one.replica.core.comparisons
+            if comparisons.divergences or comparisons.mended:
+                raise Found("alarm", f"{one.name} reads something otherwise than its log or a peer folds it")
             if self.random.random() < 0.3:
                 self.guard(one, one.replica.save_members)
         for link in sorted(self.up):
