@@ -47,13 +47,15 @@ class Report(msgspec.Struct):
     faults: Counter[str] = msgspec.field(default_factory=Counter)
     events: int = 0
     seconds: float = 0.0
+    cpu: float = 0.0
+    """Seconds of one core."""
     found: list[tuple[int, str]] = []
     trace: str = ""
 
 
 def play(seeds: range, steps: int) -> Report:
     """Play the schedules of some seeds, to the end of each."""
-    report = Report()
+    report, begun = Report(), time.process_time()
     gc.set_threshold(*SELDOM)
     signal.signal(signal.SIGALRM, _give_up)
     for seed in seeds:
@@ -73,6 +75,7 @@ def play(seeds: range, steps: int) -> Report:
             report.seconds += outcome.seconds
             report.trace = outcome.trace
     signal.alarm(0)
+    report.cpu = time.process_time() - begun
     return report
 
 
@@ -99,6 +102,7 @@ def main() -> int:
     parser.add_argument("--seeds", default="0-200", metavar="A-B", help="A to B - 1, or one; 0-200 unless given")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"steps of a schedule; {STEPS} unless given")
     parser.add_argument("-j", "--processes", type=int, default=1, help="how many at once; 1 unless given")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing new after that")
     parser.add_argument("--first", action="store_true", help="end with the first that is found; in this process")
     parser.add_argument("--scenario", type=Path, metavar="FILE", help="play a scenario in place of schedules")
     args = parser.parse_args()
@@ -116,15 +120,19 @@ def main() -> int:
             total.faults += report.faults
             total.events += report.events
             total.seconds += report.seconds
+            total.cpu += report.cpu
             total.trace = report.trace
             for seed, what in report.found:
                 total.found.append((seed, what))
                 print(f"seed {seed}: {what}", flush=True)
+            if time.perf_counter() - begun > args.minutes * 60:
+                pool.shutdown(cancel_futures=True)
+                break
     took = time.perf_counter() - begun
     print(
         f"{total.schedules} schedules, {sum(total.faults.values())} faults, {total.events} events, "
-        f"{total.seconds / 3600:.1f} hours simulated in {took:.0f} s: "
-        f"{total.schedules / took * 3600:,.0f} an hour, "
+        f"{total.seconds / 3600:.1f} hours simulated in {took:.0f} s, {total.cpu:.0f} s of CPU: "
+        f"{total.schedules / total.cpu * 3600:,.0f} an hour of one core, "
         f"{total.seconds / took:,.0f} times real time; {len(total.found)} found"
     )
     print("  " + ", ".join(f"{fault} {times}" for fault, times in sorted(total.faults.items())))

@@ -31,7 +31,7 @@ from sync.testing.weather import climate
 from sync.testing.workload import NOW
 from sync.testing.world import START, TICK, Node, World
 
-STEPS = 300
+STEPS = 240
 FAULTS_EACH = 50
 ROUNDS = 24
 """Ticks within which all must be equal when nothing goes wrong any more: about what a chain of six replicas takes
