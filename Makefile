@@ -11,6 +11,8 @@ help:
 	@echo "make test    the test suite"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make soak    thousands of simulated schedules (SEEDS=0-5000)"
+	@echo "make fuzz    inputs by coverage, for the doors of frames and blocks (SECONDS=900)"
+	@echo "make crash   SIGKILL and power cuts (KILLS=2000 IMAGES=10000)"
 	@echo "make bench   measurements beside other systems (some minutes)"
 	@echo "make clean   remove the virtual environment and caches"
 
@@ -57,7 +59,15 @@ bench: $(VENV)/.bench
 soak: $(VENV)/.dev
 	$(PY) -m sync.testing --seeds $(or $(SEEDS),0-5000) -j 2
 
+fuzz: $(VENV)/.dev
+	@$(PIP) -e '.[fuzz]'
+	$(PY) -m tests.fuzz --seconds $(or $(SECONDS),900)
+
+crash: $(VENV)/.dev
+	$(PY) -m tests.kills --kills $(or $(KILLS),2000)
+	$(PY) -m tests.power --images $(or $(IMAGES),10000)
+
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
-.PHONY: help demo orders play test check bench soak clean
+.PHONY: help demo orders play test check bench soak fuzz crash clean

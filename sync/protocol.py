@@ -9,7 +9,8 @@ Rule 3. A duplicate is ignored. A gap is answered with one's own Have, and the s
         in batches that were sent before that Have arrived say nothing new. MAX_GAPS in a row without one
         batch that fits are a peer that does not listen.
 Rule 4. Every tick each side says a digest of its heads, and acknowledgements carry it too. Where it differs
-        though nothing is under way, a Have asks for an exchange. So a lost last message delays, never stalls.
+        though nothing is under way, a Have asks for an exchange, once a tick: digests that a slow link has held
+        back arrive together. So a lost last message delays, never stalls.
         A frame may be lost, doubled or overtaken, the first ones too: what comes before its Hello or Have is
         set aside, and asked for again. (The shell ends a conversation that never begins.)
         What members are known to have observed is said at ticks, where it has not been said; all of it again
@@ -174,6 +175,8 @@ class Session:
         """What was said of members on this link."""
         self._differs = 0
         """How often in a row the peer knew something else of members."""
+        self._asked = False
+        """A digest that differs has been answered since the last tick."""
         self._current = True
         """The batch at hand was sent after the peer had received our latest Have."""
 
@@ -267,6 +270,7 @@ class Session:
             if self.peer is not None:
                 self._say_have(reply=True)
             return self._effects()
+        self._asked = False
         self._under_way = {number: age + 1 for number, age in self._under_way.items()}
         if any(age > PATIENCE for age in self._under_way.values()):
             self._under_way.clear()
@@ -333,7 +337,8 @@ class Session:
                 if self._differs >= PATIENCE:
                     self._told, self._differs = {}, 0
             self._hear(message.digest, message.horizon)
-            if not self.in_sync and not self._under_way and not self._fetching:
+            if not (self.in_sync or self._under_way or self._fetching or self._asked):
+                self._asked = True
                 self._say_have(reply=True)
 
     def _hello(self, hello: Hello) -> None:

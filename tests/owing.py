@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-from replica import Command, Due, Event, EventRows, Ordered, StreamRows
+from replica import EventRows, StreamRows
+from sync.testing.workload import Answered, Ask, Asked, Desk
+
+__all__ = ["Answered", "Ask", "Counts", "Quiz", "Said"]
 
 
-class Asked(Event, frozen=True):
-    what: str
-
-
-class Answered(Event, frozen=True):
-    what: str
-
-
-class Ask(Command, frozen=True):
-    what: str
-
-
-class Answer(Command, frozen=True):
-    what: str
-
-
-class Quiz(Ordered):
-    """Each question is owed one answer; how many each has had is counted."""
+class Quiz(Desk):
+    """The desk of the simulator, over real files."""
 
     stream = "quiz"
-    events = (Asked, Answered)
-
-    def initial(self) -> dict[str, tuple[tuple[int, int], int]]:
-        return {}
-
-    def decide(self, command, given):
-        return Asked(command.what) if isinstance(command, Ask) else Answered(command.what)
-
-    def evolve(self, state, event, moment):
-        cause, answers = state.get(event.what, ((int(moment.dot.replica), moment.dot.seq), 0))
-        return {**state, event.what: (cause, answers + isinstance(event, Answered))}
-
-    def due(self):
-        return [Due(Answer(what), cause) for what, (cause, answers) in self.state.items() if not answers]
 
 
 class Said(EventRows):

@@ -151,6 +151,24 @@ def test_a_lost_hello_is_said_again():
     assert heads(network)[0] == heads(network)[1] != []
 
 
+def test_digests_that_arrive_together_are_answered_once():
+    """A slow link lets go of what it held back: one exchange, and not one for each tick. The next tick asks again."""
+    network = Network("ab", ["ab"], direct)
+    network.settle()
+    alice = network.nodes["a"].replica
+    alice.execute(HOME, AddItem("milk"), NOW)
+    alice.flush()
+    network.wire("ab", "a").clear()
+    network.nodes["a"].tick(NOW)
+    digest = network.wire("ab", "a").pop()
+    for times in (5, 1):
+        for _ in range(times):
+            network.nodes["b"].receive("ab", digest)
+        assert sum(isinstance(decode(frame), Have) for frame in network.wire("ab", "b")) == 1
+        network.wire("ab", "b").clear()
+        network.nodes["b"].tick(NOW)
+
+
 def test_a_lost_last_push_does_not_stall():
     """Nobody writes any more; the digest of a tick shows the difference."""
     network = Network("ab", ["ab"], direct)

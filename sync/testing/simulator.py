@@ -25,7 +25,6 @@ from sync.testing import weather
 from sync.testing.client import Clients
 from sync.testing.disk import Disk
 from sync.testing.epilogue import epilogue
-from sync.testing.ledger import Found
 from sync.testing.oracle import check
 from sync.testing.weather import climate
 from sync.testing.workload import NOW
@@ -181,6 +180,3 @@ class Simulation:
 def simulate(seed: int, steps: int = STEPS, replicas: int = 3) -> Outcome:
     """Play the schedule of a seed; Found where something that must hold does not."""
     return Simulation(seed, steps, replicas).run()
-
-
-__all__ = ["Found", "Outcome", "simulate"]

@@ -5,7 +5,7 @@ Nothing here chooses: what happens, and when, is the schedule's (`sync.testing.s
 
 Rule 1. A link has two ends (`a-b`). Frames go out at one and arrive at the other in order, unless the weather has
         it otherwise. A frame that does not arrive is gone; both sides go on as if nothing had happened.
-Rule 2. A conversation that has ended is begun anew at the next tick, as a shell does that dials again.
+Rule 2. A conversation that has ended, or has not begun within PATIENCE ticks, is begun anew, as a shell does.
 Rule 3. A crash ends a process and all its conversations; it begins again over its disk. A full disk ends its
         conversations alone.
 """
@@ -22,6 +22,7 @@ from merge.version import NOTHING, VersionVector
 from replica.direct import DirectReplica
 from replica.log import Identity
 from sync.direct import DirectNode
+from sync.protocol import Session
 from sync.testing.disk import Crashed, Disk
 from sync.testing.ledger import Found, Ledger
 from sync.testing.workload import NOW, Release
@@ -31,6 +32,8 @@ START = 1_767_225_600_000
 TICK = 2000
 FRAMES = 300
 """Frames on each link within which a conversation must come to rest."""
+PATIENCE = 3
+"""Ticks within which both sides must have said what they hold."""
 ON_THE_WAY = 6 << 20
 """Bytes that may be on their way over a link, in one direction: a window of batches, and what is said at ticks."""
 
@@ -68,6 +71,8 @@ class World:
         """Links that are up, and from which ends frames arrive."""
         self.held: dict[str, int] = {}
         """Links on which nothing moves before some time."""
+        self._silent: dict[str, int] = {}
+        """Ticks for which a link has had a conversation that does not begin."""
         self.ledger = Ledger()
         self._trace = blake2b(digest_size=16)
 
@@ -152,6 +157,7 @@ class World:
 
     def connect(self, link: str) -> None:
         """A new conversation over a link, on both sides."""
+        self._silent[link] = 0
         for name in link.split("-"):
             one = self.nodes[name]
             self.guard(one, lambda one=one: one.node.connect(link, self.clock(one)))  # type: ignore[misc]
@@ -169,8 +175,10 @@ class World:
 
     def ended(self, link: str) -> bool:
         """A conversation over the link has ended, on one side at least."""
-        sessions = [self.nodes[name].node.sessions.get(link) for name in link.split("-")]
-        return any(session is None or session.closed for session in sessions)
+        return any(session is None or session.closed for session in self._sessions(link))
+
+    def _sessions(self, link: str) -> list[Session | None]:
+        return [self.nodes[name].node.sessions.get(link) for name in link.split("-")]
 
     # --- frames ---
 
@@ -210,8 +218,7 @@ class World:
         """Two that have heard of each other do not go by one id."""
         one, other = (self.nodes[name] for name in link.split("-"))
         if one.replica.core.me == other.replica.core.me:
-            sessions = [side.node.sessions.get(link) for side in (one, other)]
-            peers = [session.peer.replica for session in sessions if session and session.peer]
+            peers = [session.peer.replica for session in self._sessions(link) if session and session.peer]
             if peers == [one.replica.core.me] * 2:
                 raise Found("identity", f"{one.name} and {other.name} have met, and go by one id")
 
@@ -227,7 +234,9 @@ class World:
             if self.random.random() < 0.3:
                 self.guard(one, one.replica.save_members)
         for link in sorted(self.up):
-            if self.ended(link):
+            begun = all(session and session.theirs is not None for session in self._sessions(link))
+            self._silent[link] = 0 if begun else self._silent.get(link, 0) + 1
+            if self.ended(link) or self._silent[link] > PATIENCE:
                 self.connect(link)
             for name in link.split("-"):
                 size = sum(map(len, self.wire(link, name)))
