@@ -532,7 +532,7 @@ class Core:
     def drop(self) -> None:
         """The draft did not become durable. Loaded ends and presents go with it; the log has them."""
         self._draft = None
-        self.context_known = False
+        self.context_known = self._doubted = False
         self._used.clear()
         self.me = self.identity.replica
         self.memory = replace(

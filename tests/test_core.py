@@ -11,6 +11,7 @@ from replica.block import GENESIS, Head
 from replica.errors import InvalidBatch, InvalidEvent, Refused, UnknownStream
 from replica.event import Event
 from replica.outgoing import Want, collect
+from sync.testing.disk import Disk
 from tests.shop import HOME, AddItem, AddTwice, Count, GiveTitle, ItemAdded, RemoveItem, ShoppingList, Write, direct
 
 
@@ -153,6 +154,25 @@ def test_two_histories_under_one_id_are_both_kept_and_all_fold_the_same_one():
     items = set(witness.present(HOME).items)
     assert ("left" in items) != ("right" in items)
     assert {"seen", "again"} <= items
+
+
+def test_a_doubt_that_could_not_be_written_is_heard_again():
+    """Found by seed 689: the disk was full when a copy showed itself, and the id was gone on with ever after."""
+    log = Disk()
+    alice = direct("alice", log=log)
+    alice.execute(HOME, AddItem("milk"), 1000)
+    alice.flush()
+    me = alice.core.me
+    log.fails = "full"
+    with pytest.raises(OSError, match="no space"):
+        alice.doubt()
+    assert alice.core.me == me
+    log.fails = None
+    alice.doubt()
+    assert alice.core.me != me
+    again = alice.core.me
+    alice.doubt()
+    assert alice.core.me == again  # a claim costs a peer nothing: it is heard once
 
 
 def test_events_of_a_type_that_the_code_does_not_know_are_kept_and_forwarded():

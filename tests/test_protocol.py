@@ -152,7 +152,7 @@ def test_a_lost_hello_is_said_again():
 
 
 def test_digests_that_arrive_together_are_answered_once():
-    """A slow link lets go of what it held back: one exchange, and not one for each tick. The next tick asks again."""
+    """A slow link lets go of what it held back: one exchange, not one for each tick. The next tick asks again."""
     network = Network("ab", ["ab"], direct)
     network.settle()
     alice = network.nodes["a"].replica
