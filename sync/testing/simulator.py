@@ -30,7 +30,7 @@ from sync.testing.weather import climate
 from sync.testing.workload import NOW
 from sync.testing.world import START, TICK, Node, World
 
-STEPS = 240
+STEPS = 200
 FAULTS_EACH = 50
 ROUNDS = 24
 """Ticks within which all must be equal when nothing goes wrong any more: about what a chain of six replicas takes
@@ -67,7 +67,7 @@ class Simulation:
     def run(self) -> Outcome:
         """The whole schedule. Found where an oracle does not hold."""
         world, random, outcome = self.world, self._random, self.outcome
-        faults, weights = climate(random)
+        faults, weights = climate(world)
         step = 0
         while step < outcome.steps or outcome.faults.total() < FAULTS_EACH:
             step += 1

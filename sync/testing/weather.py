@@ -11,7 +11,6 @@ Source: Groce et al. 2012 (swarm testing).
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 
 from replica.backend import MemoryBackend
 from replica.errors import Refused
@@ -33,9 +32,12 @@ Fault = Callable[[World], bool]
 """Lets something go wrong. Was there anything to go wrong with?"""
 
 
-def climate(random: Random) -> tuple[list[Fault], list[float]]:
-    """What may go wrong in a schedule, and how often beside each other."""
-    weights = {fault: weight * random.choice(EXTREMES) for fault, weight in FAULTS.items()}
+def climate(world: World) -> tuple[list[Fault], list[float]]:
+    """What may go wrong in a schedule, and how often beside each other. Some schedules are about copied files."""
+    weights = {fault: weight * world.random.choice(EXTREMES) for fault, weight in FAULTS.items()}
+    if world.random.random() < 0.1:
+        world.marks = 0.1
+        weights |= {clone: 8, backup: 6, cut: 12}
     return list(weights), list(weights.values())
 
 
@@ -170,7 +172,7 @@ def _another_id(world: World, one: Node) -> Identity | None:
     identity = one.disk.identified()
     if identity is None:
         return None
-    if world.random.random() < 0.4:
+    if world.random.random() >= world.marks:
         world.ledger.twins.add(identity.replica)
         return None
     return identity._replace(replica=world.random.getrandbits(64), succeeds=identity.replica)

@@ -71,6 +71,8 @@ class World:
         """Links that are up, and from which ends frames arrive."""
         self.held: dict[str, int] = {}
         """Links on which nothing moves before some time."""
+        self.marks = 0.6
+        """How often the mark of a file tells that it is a copy, or was set back."""
         self._silent: dict[str, int] = {}
         """Ticks for which a link has had a conversation that does not begin."""
         self.ledger = Ledger()
