@@ -88,9 +88,10 @@ class Comparisons:
     def leave_out(self, peer: int, stream: str, why: str) -> None:
         """These two cannot be compared."""
         self._clear(peer, stream)
-        left = self._left.setdefault(peer, {})
-        if len(left) < MOST_LEFT or stream in left:
+        left = self._left.get(peer, {})
+        if stream in left or sum(map(len, self._left.values())) < MOST_LEFT:
             left[stream] = why
+            self._left[peer] = left
 
     def explained(self, peer: int, stream: str) -> bool:
         """An alarm names the event; or there are so many alarms that nobody looks for one."""

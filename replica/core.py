@@ -461,7 +461,7 @@ class Core:
         draft.let_go(Span(SNAPSHOT))
         self.ripe.clear()
         self.blocks = Blocks()
-        draft.changed.update((stream, None) for stream in draft.memory.presents)
+        draft.changed.update((stream, None) for stream in sorted(draft.memory.presents))
         draft.touched.clear()
         version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}
         memory = draft.memory

@@ -140,6 +140,21 @@ def _names(core: Core) -> Mapping[str, ReplicaId]:
     return {str(label): label for label in sorted(map(core.label, {*core.memory.lineages, core.me}), key=str)}
 
 
+def settled_cut(core: Core, reader: Reader, stream: str) -> VersionVector:
+    """The part of `stable` in which a stream changes at its end alone.
+
+    What is settled need not come first: an event that is here, and not yet settled, may be stamped before it. So it
+    is what lies in `stable` and is stamped before the first event of the stream that does not.
+    """
+    stable = core.stable
+    tentative = reader.stream_beyond(stream, stable, core.memory.version, 1)
+    if not tentative:
+        return stable
+    limit = tentative[0][0].stamp
+    late = [r for r, lineage in reader.lineages.items() if stable[r] and lineage.tip.stamp >= limit]
+    return VersionVector({**stable.seqs, **{r: min(stable[r], reader.last_before(r, limit)) for r in late}})
+
+
 def plain(version: VersionVector) -> dict[str, int]:
     """A version for JSON: the digits of each replica -> highest seq."""
     return {f"{dot.replica:016x}": dot.seq for dot in version}

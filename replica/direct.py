@@ -17,6 +17,7 @@ from replica.build import Build, unbuilt
 from replica.commit import Note
 from replica.comparing import drop_present, read_again
 from replica.core import Committed, Core, Settled
+from replica.cut import settled_cut
 from replica.decider import Decider
 from replica.derive import RECALLED
 from replica.digest import digest
@@ -213,10 +214,11 @@ class DirectReplica:
         return self.core.aggregate_of(stream).present_of(state, stream, self.core.memory.version)
 
     def settled(self, stream: str) -> Any:
-        """The present of a stream inside `stable`."""
-        core, stable = self.core, self.core.stable
-        fold = fold_within(core, stream, self.reader().stream(stream), stable)
-        return core.aggregate_of(stream).present_of(fold, stream, stable)
+        """The present of a stream inside `stable`, as far as it changes at its end alone."""
+        core, reader = self.core, self.reader()
+        cut = settled_cut(core, reader, stream)
+        fold = fold_within(core, stream, reader.stream(stream), cut)
+        return core.aggregate_of(stream).present_of(fold, stream, cut)
 
     def learn(self, observed: Iterable[tuple[int, VersionVector]]) -> None:
         """Members have observed versions; keep that."""

@@ -7,7 +7,8 @@ Rule 1. What a member is known to have observed only grows: the greatest of all 
         or by which way it is heard of.
 Rule 2. `stable` is what every live member is known to have observed: the meet of their versions. Versions are
         causally closed and end between commits, and so is their meet. What lies in it is *settled*, what lies
-        beyond it *tentative*.
+        beyond it *tentative*. What a member has observed counts when all that it had written by then is here:
+        before that, something which it wrote earlier, and under an earlier stamp, can still come.
 Rule 3. It never shrinks, here and through closing and opening: what was settled stays so. A newcomer who had
         not heard of it does not undo that; what it wrote under an earlier stamp can still come before what is
         settled.
@@ -75,6 +76,8 @@ class Members:
     def __init__(self, core: Core, kept: Iterable[Kept]) -> None:
         self._core = core
         self.observed: dict[int, VersionVector] = {}
+        self._sure: dict[int, VersionVector] = {}
+        """Of it, what counts (rule 2)."""
         self._floor = NOTHING
         self._unsaved: set[int] = set()
         self.changes = 0
@@ -102,6 +105,7 @@ class Members:
         after = before | known
         if after != before:
             self.observed[member] = after
+            self._counts(member)
             self._unsaved.add(member)
             self.changes += 1
 
@@ -129,6 +133,13 @@ class Members:
     def seen_by(self, member: int) -> VersionVector:
         return self._core.memory.version if member == self._core.me else self.observed.get(member, NOTHING)
 
+    def _counts(self, member: int) -> VersionVector:
+        """What a member is known to have observed, as far as it counts."""
+        seen = self.seen_by(member)
+        if seen[member] <= self._core.memory.version[member]:
+            self._sure[member] = seen
+        return self._sure.get(member, NOTHING)
+
     @property
     def stable(self) -> VersionVector:
         """The past that every live member is known to have observed."""
@@ -137,7 +148,7 @@ class Members:
         if self._computed is None or self._computed[0] != key:
             version = memory.version
             for member in self.live:
-                version &= self.seen_by(member)
+                version &= self._counts(member)
             self._floor |= _below(version, self._partings)
             self._computed = key, self._floor
         return self._computed[1]

@@ -133,7 +133,7 @@ def ready(core: Core, now: int) -> tuple[list[str], int | None]:
 
 def unsaid(core: Core) -> list[str]:
     """Where `due` had raised."""
-    return [key for key, promise in core.memory.promises.items() if promise.parked and not promise.kind]
+    return sorted(key for key, promise in core.memory.promises.items() if promise.parked and not promise.kind)
 
 
 def status(core: Core) -> Iterator[DueStatus]:

@@ -27,6 +27,7 @@ from replica.block import Slice
 from replica.commit import make_note
 from replica.comparing import drop_present, read_again
 from replica.core import Committed, Core, Settled
+from replica.cut import settled_cut
 from replica.decider import Decider
 from replica.direct import recalled
 from replica.due import OwnerChanged
@@ -216,13 +217,15 @@ class Replica(TimeTravel):
         """The present of a stream: its aggregate, to be read. Immutable; a later one is another object.
 
         With `after` it waits until that version is observed here: to read what was written elsewhere. With
-        `settled` it is the fold of what lies inside `stable` alone, read from the log.
+        `settled` it is the fold of what lies inside `stable`, up to the first event of the stream that does
+        not: it changes at its end alone. It is read from the log.
         """
         if after is not None:
             await self.wait_for(after)
         core = self._core
         if settled:
-            return await (await self.at(core.stable)).present(stream)
+            cut = await self.read(lambda reader: settled_cut(core, reader, stream))
+            return await (await self.at(cut)).present(stream)
         state, version = core.memory.presents.get(stream), core.memory.version
         if state is not None:
             core.touch(stream)

@@ -36,6 +36,8 @@ from replica.step import (
     Add,
     AnyStep,
     Crash,
+    ExpectConverged,
+    ExpectDifferent,
     ExpectRefused,
     Fork,
     Restart,
@@ -224,6 +226,8 @@ def _senseless(step: AnyStep, there: dict[str, bool], before: AnyStep | None) ->
             if name in there or not _NAME.fullmatch(name):
                 return f"{shown(name)} is taken, or no name: use up to 32 letters and digits"
             there[name] = True
+        case ExpectConverged(among) | ExpectDifferent(among) if among is not None and not among:
+            return "nobody is named: name some, or leave `replicas` out for all"
         case ExpectRefused() if not isinstance(before, Write):
             return "there is no write before it"
     return ""

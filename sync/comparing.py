@@ -41,6 +41,7 @@ from replica.comparing import (
 )
 from replica.comparisons import OTHER_CODE, POISONED
 from replica.core import Core
+from replica.errors import Closed
 from sync.alarms import Alarms
 from sync.message import ROWS, Compared, Presents, Traced
 from sync.protocol import Session
@@ -231,7 +232,9 @@ class Comparing:
                 found: tuple[Row, int] | None = loaded_row(self._core, instant, stream)
             else:
                 found = yield from cold_row(self._core, instant, stream)
-        except Exception:  # folding it raises: a poison event that nobody has met here yet
+        except Closed:
+            raise
+        except Exception:  # reading or folding it raises, which nobody has met here yet
             return POISON
         if found is None:
             return None

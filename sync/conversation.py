@@ -172,18 +172,21 @@ class Conversation:
             log.exception("%s: presents could not be compared; all else goes on", self._replica.name)
 
     async def _carry_through(self, steps: Steps[Reply]) -> Reply:
-        answer = None
+        answer, failed = None, None
         while True:
             try:
-                asked = steps.send(answer)
+                asked = steps.send(answer) if failed is None else steps.throw(failed)
             except StopIteration as done:
                 found: Reply = done.value
                 return found
-            answer = None
+            answer, failed = None, None
             if isinstance(asked, Mend):
                 await self._replica.mend(asked.stream)
             elif asked is not None:
-                answer = await self._replica.read(lambda reader, asked=asked: asked.call(reader.log))  # type: ignore[misc]
+                try:
+                    answer = await self._replica.read(lambda reader, asked=asked: asked.call(reader.log))  # type: ignore[misc]
+                except AnabranchError as error:
+                    failed = error
             await asyncio.sleep(0)
 
     async def _carry_out(self, effects: list[Effect]) -> None:

@@ -125,18 +125,21 @@ class DirectNode:
 
     def carry_through(self, steps: Steps[T]) -> T:
         """Take all steps of a comparison."""
-        answer = None
+        answer, failed = None, None
         while True:
             try:
-                asked = steps.send(answer)
+                asked = steps.send(answer) if failed is None else steps.throw(failed)
             except StopIteration as done:
                 found: T = done.value
                 return found
-            answer = None
+            answer, failed = None, None
             if isinstance(asked, Mend):
                 self.replica.mend(asked.stream)
             elif asked is not None:
-                answer = asked.call(self.replica.log)
+                try:
+                    answer = asked.call(self.replica.log)
+                except AnabranchError as error:
+                    failed = error
 
     @property
     def divergences(self) -> tuple[Divergence, ...]:

@@ -13,8 +13,9 @@
 | 8   | Compared | a verdict on each row of Presents `number`                                            |
 | 9   | Traced  | what a stretch of a stream of Presents `number` comes to here; `reply` is an answer    |
 
-What a Hello says of stores and a Known of members is kept, and can be held against nothing else: both end in a
-check of 8 bytes, so that what has changed on its way is no claim. All else is believed when it proves right.
+What a Hello says of stores and a Known of members is kept, what is said of presents may raise an alarm, and none of
+it can be held against anything else: these end in a check of 8 bytes, so that what has changed on its way is none.
+All else is believed when it proves right.
 
 Every message is an array that begins with its tag. Unknown tags and extra elements end the session: a later
 format says so in its Hello.
@@ -119,12 +120,14 @@ class Known(_Message, frozen=True, tag=6):
 class Presents(_Message, frozen=True, tag=7):
     number: Bits64
     rows: Annotated[list[Row], msgspec.Meta(max_length=ROWS)]
+    check: bytes = b""
 
 
 class Compared(_Message, frozen=True, tag=8):
     number: Bits64
-    verdicts: Annotated[list[int], msgspec.Meta(max_length=ROWS)]
+    verdicts: Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=4)]], msgspec.Meta(max_length=ROWS)]
     """See `sync.comparing`."""
+    check: bytes = b""
 
 
 class Traced(_Message, frozen=True, tag=9):
@@ -135,8 +138,11 @@ class Traced(_Message, frozen=True, tag=9):
     """The stretch after event `low` up to event `high`, in the order of stamps; 0: up to the end."""
     marks: Annotated[list[Mark], msgspec.Meta(max_length=2 * MARKS)]
     reply: bool
+    check: bytes = b""
 
 
+Checked = Hello | Known | Presents | Compared | Traced
+"""Messages that end in a check."""
 Message = Hello | Have | Batch | Ack | Digest | Bye | Known | Presents | Compared | Traced
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -145,12 +151,12 @@ _decode = msgspec.msgpack.Decoder(Message).decode
 
 def encode(message: Message) -> bytes:
     """The frame of a message; with its check, where it is to have one."""
-    if isinstance(message, Hello | Known):
+    if isinstance(message, Checked):
         message = msgspec.structs.replace(message, check=_check(message))
     return _encode(message)
 
 
-def _check(message: Hello | Known) -> bytes:
+def _check(message: Checked) -> bytes:
     """8 bytes that follow from all else that a message says."""
     whole = _encode(msgspec.structs.replace(message, check=b""))
     return blake2b(whole, digest_size=8, person=PERSON).digest()
@@ -164,7 +170,7 @@ def decode(frame: bytes) -> Message:
         message: Message = _decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RemoteProtocolError("unreadable", f"a frame that is no message: {error}") from error
-    if isinstance(message, Hello | Known) and message.check != _check(message):
+    if isinstance(message, Checked) and message.check != _check(message):
         raise RemoteProtocolError("unreadable", f"a {type(message).__name__} that has changed on its way")
     return message
 

@@ -17,10 +17,10 @@ from merge.version import NOTHING, Dot
 from replica import Replica, comparing
 from replica.arrange import Gap
 from replica.comparing import First, Mark, Marks, OtherEvents, Row, Stretch, first_difference, fold_name
-from replica.comparisons import MOST
+from replica.comparisons import MOST, MOST_LEFT, POISONED
 from replica.digest import digest
 from replica.direct import DirectReplica
-from replica.errors import Refused
+from replica.errors import DamagedLog, Refused
 from replica.event import Event
 from replica.folding import as_happened
 from replica.log import Kept, Span, Transaction
@@ -189,7 +189,7 @@ def test_presents_that_do_not_hold_the_same_events_are_compared_later(loaded):
     hear(hearer)
     network.deliver("ab", teller)
     answer = decode(network.wire("ab", hearer)[-1])
-    assert answer == Compared(answer.number, [2])
+    assert answer.verdicts == [2]
     pass_time(network, 3)
     assert [replica.core.comparisons.equal for replica in replicas(network)] == [1, 1]
     assert alarms(network) == []
@@ -560,6 +560,40 @@ def test_events_that_both_do_not_know_change_nothing():
 # --- what it costs ---
 
 
+@pytest.mark.parametrize("damaged", "ab")
+def test_a_stream_that_cannot_be_read_is_left_out_and_the_others_are_compared(damaged, monkeypatch):
+    """Whoever begins, and whoever answers: what reading raises concerns that stream alone, and is counted."""
+    network = pair()
+    a = network.replica("a")
+    for number in range(12):
+        a.execute(f"list/{number:02}", AddItem("x"), NOW)
+    a.flush()
+    network.settle(4)
+    for name in "ab":
+        network.crash(name)
+    load, core = comparing.load_streams, network.replica(damaged).core
+
+    def load_or_not(reader: Any, streams: Any, aggregate_of: Any, limits: Any) -> Any:
+        if aggregate_of.__self__ is core and streams == ("list/03",):
+            raise DamagedLog("list/03 cannot be read")
+        return load(reader, streams, aggregate_of, limits)
+
+    monkeypatch.setattr(comparing, "load_streams", load_or_not)
+    network.settle(30)
+    found = [replica.core.comparisons for replica in replicas(network)]
+    assert {one.equal for one in found} == {11}
+    assert {(left.why, left.what) for one in found for left in one.left_out} == {("poisoned", "list/03")}
+
+
+def test_what_is_left_out_is_bounded_whoever_claims_it():
+    """A peer that comes under ever new ids, with streams that do not exist, fills no memory."""
+    comparisons = direct("a").core.comparisons
+    for peer in range(3):
+        for number in range(MOST_LEFT):
+            comparisons.leave_out(peer, f"list/{number}", POISONED)
+    assert sum(left.streams for left in comparisons.left_out) == MOST_LEFT
+
+
 def test_where_nothing_changes_nothing_is_said():
     """Each stream once in a session, whether it is in memory or not; then only what has changed."""
     network = pair()
@@ -578,7 +612,7 @@ def test_where_nothing_changes_nothing_is_said():
     network.run()
     presents, compared = pass_time(network, 3)
     assert [row.stream for row in presents.rows] == ["list/07"]
-    assert compared == Compared(presents.number, [0])
+    assert (compared.number, compared.verdicts) == (presents.number, [0])
 
 
 def test_streams_that_are_not_in_memory_are_folded_a_few_at_a_time():

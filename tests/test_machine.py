@@ -183,6 +183,26 @@ def test_everything_that_may_happen_does(capsys):
         assert f"state.{words}" in printed
 
 
+def test_a_rule_of_ones_own_that_fails_is_what_is_told():
+    """The end is not played on top of it, and hides nothing."""
+
+    class Own(ReplicaMachine):
+        aggregates = (ShoppingList,)
+
+        has_failed = False
+
+        @rule()
+        def mine(self):
+            self.has_failed = True
+            raise AssertionError("my rule")
+
+        def at_rest(self):
+            assert not self.has_failed, "the end"
+
+    with pytest.raises(AssertionError, match="my rule"):
+        run_state_machine_as_test(Own, settings=settings(max_examples=5, database=None))
+
+
 def test_a_machine_that_cannot_test_says_what_it_lacks():
     """No aggregate; a command that several could decide on."""
     with pytest.raises(TypeError, match="Idle tests nothing"):

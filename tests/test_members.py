@@ -56,6 +56,20 @@ def test_what_all_have_observed_is_settled_everywhere_through_relays():
     assert made.faults() == []
 
 
+def test_what_a_member_has_observed_counts_when_all_that_it_had_written_is_here():
+    """Else what it wrote before, under an earlier stamp, would still come before what was settled."""
+    alice, bob = direct("alice"), direct("bob")
+    bob.execute(JOURNAL, TakeNote("first"), 100)
+    meet(bob, alice)
+    alice.execute(JOURNAL, TakeNote("late"), 1000)
+    bob.execute(JOURNAL, TakeNote("early"), 500)
+    meet(alice, bob)
+    alice.core.members.learn_rows(bob.core.members.known.rows)
+    assert [line for line, _ in alice.settled(JOURNAL).state] == ["first"]
+    meet(bob, alice)
+    assert [line for line, _ in alice.settled(JOURNAL).state] == ["first", "early", "late"]
+
+
 def test_a_lone_replica_is_certain_of_all_that_it_knows():
     """There is nobody to wait for."""
     alice = direct("alice")
@@ -182,6 +196,30 @@ def test_what_is_settled_does_not_change_when_a_late_past_arrives():
     meet(bob, alice)
     assert alice.present(JOURNAL).state[: len(before)] != before
     assert alice.settled(JOURNAL).state[:2] == settled
+
+
+def test_what_is_settled_waits_for_what_is_here_and_stamped_before_it():
+    """Found by seed 302319: what was settled later came before what had been settled first."""
+    alice, bob, carol = direct("alice"), direct("bob"), direct("carol")
+    for replica in (alice, bob, carol):
+        replica.execute(JOURNAL, TakeNote(replica.core.identity.name), 100)
+    for here, there in ((bob, alice), (carol, alice), (alice, bob), (alice, carol)):
+        meet(here, there)
+    bob.execute(JOURNAL, TakeNote("early"), 200)
+    alice.execute(JOURNAL, TakeNote("late"), 300)
+    meet(alice, bob)
+    meet(alice, carol)
+    meet(bob, alice)
+    for replica in (bob, carol):
+        alice.core.members.learn_rows(replica.core.members.known.rows)
+    alice.core.members.learn_rows([row for row in alice.core.members.known.rows if row[0] == alice.core.me])
+    assert alice.core.stable[alice.core.me] == alice.core.memory.version[alice.core.me]
+    first = alice.settled(JOURNAL).state
+    assert [line for line, _ in first] == ["alice", "bob", "carol"]
+    meet(alice, carol)
+    alice.core.members.learn_rows(carol.core.members.known.rows)
+    assert [line for line, _ in alice.settled(JOURNAL).state][3:] == ["early", "late"]
+    assert alice.settled(JOURNAL).state[:3] == first
 
 
 class Patient(Questions):

@@ -132,7 +132,7 @@ class NetworkMachine(ReplicaMachine):
             self.pending[name].append(Fact(Dot(me, commit.first + index), commit.stamp, context, event, text))
         self.ends.add(Dot(me, commit.last))
 
-    def settled(self, name: str, settled: Settled) -> None:
+    def durable(self, name: str, settled: Settled) -> None:
         """A caller is told: what it decided is a fact."""
         done = settled.version[self.replica(name).core.me]
         self.facts += [fact for fact in self.pending[name] if fact.dot.seq <= done]

@@ -334,6 +334,10 @@ def test_a_link_that_is_cut_one_way_carries_the_other_way():
     [
         ({"do": "expect", "stream": PARTY, "at": "/items", "equals": ["tea"]}, "a reads []; b reads []"),
         ({"do": "expect", "stream": "party/2", "equals": {}}, "a reads None; b reads None"),
+        (
+            {"do": "expect", "stream": PARTY, "at": "/itmes", "equals": None},
+            "a reads nothing there; b reads nothing there",
+        ),
         ({"do": "expect converged"}, "a is at a:2, b at b:2"),
         ({"do": "expect different", "replicas": ["a"]}, "all read the same"),
         ({"do": "expect owed", "replica": "a", "commands": ["Pay"]}, "due: nothing"),

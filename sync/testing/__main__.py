@@ -20,7 +20,10 @@ from pathlib import Path
 
 import msgspec
 
+from replica.app import NoSuchApp
+from replica.scenario import ScenarioError
 from sync.testing.alone import play as play_scenario
+from sync.testing.director import Happened
 from sync.testing.ledger import Found
 from sync.testing.simulator import STEPS, simulate
 
@@ -90,11 +93,16 @@ def first_of(seeds: range, steps: int) -> int:
 
 def told(path: Path) -> int:
     """Play a scenario, and say what came of each step."""
-    report = play_scenario(
-        path,
-        tell=lambda _, one: print(f"{one.number:>3} {' ' if one.held else '✗'} {one.step}   {one.came}".rstrip()),
-    )
+    try:
+        report = play_scenario(path, tell=_tell)
+    except (OSError, ScenarioError, NoSuchApp) as error:
+        print(f"{path}: {error}", file=sys.stderr)
+        return 2
     return 0 if report.held else 1
+
+
+def _tell(_: object, one: Happened) -> None:
+    print(f"{one.number:>3} {' ' if one.held else '✗'} {one.step}   {one.came}".rstrip())
 
 
 def main() -> int:
@@ -110,6 +118,8 @@ def main() -> int:
         return told(args.scenario)
     first, _, last = args.seeds.partition("-")
     seeds = range(int(first), int(last) if last else int(first) + 1)
+    if not seeds:
+        parser.error(f"there is no seed in {args.seeds}")
     portions = [seeds[at : at + PORTION] for at in range(0, len(seeds), PORTION)]
     if args.first:
         return first_of(seeds, args.steps)

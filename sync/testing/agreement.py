@@ -10,28 +10,13 @@ Each is an AssertionError that names the replicas by the names they are given he
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from merge.version import Dot
-from replica.commit import PREFIX
-from replica.core import Core
 from replica.digest import digest
 from replica.direct import DirectReplica
 from replica.testing.elsewhere import later, rows_of
-
-
-class Acknowledged(NamedTuple):
-    """What was acknowledged: the log of a replica up to there, and the first bytes of its head."""
-
-    replica: int
-    seq: int
-    prefix: bytes
-
-    @classmethod
-    def latest(cls, core: Core) -> Acknowledged:
-        """All that a replica has written, as it is durable now."""
-        head = core.memory.lineages[core.me].tip.head
-        return cls(core.me, head.seq, head.hash[:PREFIX])
+from sync.testing.ledger import Acknowledged
 
 
 def assert_same_log(replicas: Mapping[str, DirectReplica], acknowledged: Iterable[Acknowledged]) -> None:

@@ -7,7 +7,7 @@ replica that ends is its log in memory. A wait of a scenario passes in no time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from replica.adopt import in_order, ingest_rest, parts
 from replica.app import kinds_of
+from replica.backend import at_once
 from replica.cut import cut_at
 from replica.decider import Decider
 from replica.direct import DirectReplica
@@ -281,14 +282,4 @@ def play(scenario: Scenario | str | Path, *aggregates: type[Decider], tell: Told
     if not isinstance(scenario, Scenario):
         scenario = Scenario.read(scenario) if isinstance(scenario, Path) else Scenario.from_json(scenario)
     kinds = app_of(scenario, aggregates)
-    return _at_once(Director(scenario, kinds, tell).run(Alone(kinds)))
-
-
-def _at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that waits for nothing."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    raise AssertionError("a stage in one process has nothing to wait for")
+    return at_once(Director(scenario, kinds, tell).run(Alone(kinds)))

@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from merge.kernel import Past
-from merge.version import NOTHING, Dot, VersionVector
+from merge.version import NOTHING, VersionVector
 from replica.commit import Note
 from replica.direct import DirectReplica
 from replica.errors import Outdated, Refused
 from replica.folding import fold_within
-from sync.testing.ledger import TYPES, Found
+from sync.testing.ledger import Found
 from sync.testing.workload import BOARDS, STREAMS, Ask, Fact, by_definition, facts, reading
 from sync.testing.world import Node, World
 
@@ -79,7 +79,7 @@ class Clients:
     def _stands(self, one: Node, stream: str) -> VersionVector:
         """The version of the events of a stream."""
         stands = NOTHING
-        for fact in self._facts(one.replica, stream, one.replica.core.memory.version):
+        for fact in self.world.ledger.facts_of(one.replica, stream, one.replica.core.memory.version):
             stands = stands.advance(*fact.dot)
         return stands
 
@@ -97,7 +97,7 @@ class Clients:
         done = self.world.guard(one, record)
         replica = one.replica
         if done and replica.core.me in replica.core.memory.lineages:
-            self.world.ledger.promise(replica)
+            self.world.ledger.acknowledge(replica)
         return done
 
     # --- reading ---
@@ -112,6 +112,8 @@ class Clients:
     def _read(self, one: Node, stream: str) -> None:
         replica = one.replica
         present = replica.present(stream)
+        if not replica.core.memory.version <= present.version:
+            raise Found("session", f"{one.name} holds {replica.core.memory.version}, and reads {present.version}")
         if not one.seen <= present.version:
             raise Found("session", f"{one.name} has read {one.seen}, and now reads {present.version}")
         one.seen = present.version
@@ -135,9 +137,12 @@ class Clients:
         if "diary" not in core.aggregates:
             return
         members, stable = tuple(sorted(core.members.live)), core.stable
+        if not members or ledger.twins:
+            return
         settled = tuple(one.replica.settled("diary/1").state)
-        before, one.settled = one.settled, (members, stable, settled)
-        if before[0] != members or not members or ledger.twins:
+        final = ledger.is_final(stable, core.memory.version, members)  # else it was settled among fewer members
+        before, one.settled = one.settled, (members, stable, settled if final else ())
+        if before[0] != members:
             return
         if not stable <= before[1] | ledger.observed_by_all(members):
             raise Found("settled", f"{stable} is settled at {one.name}, and not all have observed that")
@@ -147,7 +152,7 @@ class Clients:
     def meet(self, one: Node, other: Node) -> None:
         """Merge the pasts of two replicas; nothing comes of it for them."""
         stream = self.world.random.choice(BOARDS)
-        if one.release is not other.release or self._twins_in(one, other):
+        if one.release is not other.release or self.world.ledger.twins:
             return
         pasts = [_past(side.replica, stream) for side in (one, other)]
         merged = pasts[0] | pasts[1]
@@ -163,15 +168,11 @@ class Clients:
     # --- what must be read ---
 
     def _same(self, one: Node, stream: str, present: object, version: VersionVector, where: str) -> None:
-        wanted = by_definition(stream, self._known(one, stream, self._facts(one.replica, stream, version)))
+        wanted = by_definition(
+            stream, self._known(one, stream, self.world.ledger.facts_of(one.replica, stream, version))
+        )
         if reading(present) != wanted:
             raise Found("meaning", f"{stream} of {one.name}{where} is not what its facts say")
-
-    def _facts(self, replica: DirectReplica, stream: str, version: VersionVector) -> list[Fact]:
-        """The facts of a stream inside a version; as the log has them, where a number may name two."""
-        if self.world.ledger.twins:
-            return [fact for fact in read_facts(replica, stream) if fact.dot in version]
-        return self.world.ledger.facts(stream, version)
 
     @staticmethod
     def _known(one: Node, stream: str, facts: list[Fact]) -> list[Fact]:
@@ -179,24 +180,8 @@ class Clients:
         kinds = one.release.knows[stream.split("/")[0]]
         return [fact for fact in facts if type(fact.event) in kinds]
 
-    def _twins_in(self, *nodes: Node) -> bool:
-        return bool(self.world.ledger.twins)
-
 
 def _past(replica: DirectReplica, stream: str) -> Past:  # type: ignore[type-arg]
     core = replica.core
     version = core.memory.version
     return Past(fold_within(core, stream, replica.reader().stream(stream), version), version)
-
-
-def read_facts(replica: DirectReplica, stream: str) -> list[Fact]:
-    """The facts of a stream as a log has them."""
-    found = []
-    for commit, context in replica.reader().stream(stream):
-        for seq, recorded in enumerate(commit.events, commit.first):
-            event = TYPES.decode(recorded.type, recorded.schema, recorded.payload)
-            if recorded.stream == stream and event is not None:
-                found.append(
-                    Fact(Dot(commit.replica, seq), commit.stamp, context.advance(commit.replica, seq - 1), event)
-                )
-    return found

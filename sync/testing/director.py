@@ -241,12 +241,14 @@ class Director:
                 names = [*views] if name is None else [name]
                 found = {one: _pointed(views[one].readings.get(stream), at) for one in names}
                 wrong = {one: value for one, value in found.items() if value != equals}
-                return "; ".join(f"{one} reads {shown(value)}" for one, value in wrong.items()), not wrong
+                return "; ".join(f"{one} reads {shown(value)}" for one, value in wrong.items()), bool(
+                    found
+                ) and not wrong
             case ExpectConverged(among) | ExpectDifferent(among):
                 some = {name: view for name, view in views.items() if among is None or name in among}
                 wanted = isinstance(step, ExpectConverged)
                 apart = _differs(some, deep=True) if wanted else _reads_differently(some)
-                return apart or "all read the same", (apart is None) is wanted
+                return apart or "all read the same", bool(some) and (apart is None) is wanted
             case ExpectOwed(name, commands):
                 owed = views[name].owed
                 return f"due: {', '.join(owed) or 'nothing'}", owed == sorted(commands)
@@ -319,16 +321,23 @@ def _version(view: View) -> str:
     return " ".join(f"{name}:{seq}" for name, seq in sorted(view.version.items())) or "nothing"
 
 
+class _Nowhere:
+    """Where a pointer leads that leads nowhere: it equals nothing, null neither."""
+
+    def __repr__(self) -> str:
+        return "nothing there"
+
+
 def _pointed(value: Any, pointer: str) -> Any:
-    """What a JSON pointer (RFC 6901) leads to; None where it leads nowhere."""
+    """What a JSON pointer (RFC 6901) leads to."""
     for part in pointer.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict):
-            value = value.get(key)
+            value = value.get(key, _Nowhere())
         elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
             value = value[int(key)]
         else:
-            return None
+            return _Nowhere()
     return value
 
 

@@ -21,8 +21,9 @@ from collections.abc import Callable
 
 from sync.protocol import PATIENCE, WINDOW
 from sync.testing.ledger import Found
+from sync.testing.network import TICK
 from sync.testing.workload import Counted
-from sync.testing.world import TICK, Node, World
+from sync.testing.world import Node, World
 
 
 def epilogue(world: World) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from merge.version import NOTHING, Dot, VersionVector
 from replica.commit import PREFIX, Commit
-from replica.core import Settled
+from replica.core import Core, Settled
 from replica.direct import DirectReplica
 from replica.event import EventTypes
 from sync.testing.workload import NOW, STREAMS, Fact
@@ -31,12 +31,18 @@ class Found(AssertionError):
         self.oracle = oracle
 
 
-class Promise(NamedTuple):
-    """A commit that was acknowledged: its log, its last event, and the head there."""
+class Acknowledged(NamedTuple):
+    """What was acknowledged: the log of a replica up to there, and the first bytes of its head."""
 
     replica: int
     seq: int
     prefix: bytes
+
+    @classmethod
+    def latest(cls, core: Core) -> Acknowledged:
+        """All that a replica has written, as it is durable now."""
+        head = core.memory.lineages[core.me].tip.head
+        return cls(core.me, head.seq, head.hash[:PREFIX])
 
 
 class Entry(NamedTuple):
@@ -53,8 +59,8 @@ class Ledger:
     def __init__(self) -> None:
         self.entries: dict[int, dict[int, Entry]] = {}
         """By replica and first seq."""
-        self.promises: list[Promise] = []
-        self.taken_back: set[Promise] = set()
+        self.acknowledged: list[Acknowledged] = []
+        self.taken_back: set[Acknowledged] = set()
         """What a backup has undone at the replica that had acknowledged it, or heard of it."""
         self.observed: dict[int, VersionVector] = {}
         """What was ever durable at each replica, by its id."""
@@ -107,22 +113,22 @@ class Ledger:
                 facts.setdefault(recorded.stream, []).append(fact)
         self.entries.setdefault(commit.replica, {})[commit.first] = Entry(commit, context, facts)
 
-    def promise(self, replica: DirectReplica) -> None:
+    def acknowledge(self, replica: DirectReplica) -> None:
         """What this replica has recorded is acknowledged, up to its head."""
-        me = replica.core.me
-        for head in replica.core.memory.lineages[me].heads:
-            if self._named.setdefault((me, head.seq), head.hash) != head.hash and me not in self.twins:
-                raise Found("identity", f"{Dot(replica.core.label(me), head.seq)} names two commits")
-            self.promises.append(Promise(me, head.seq, head.hash[:PREFIX]))
+        latest = Acknowledged.latest(replica.core)
+        me, seq, prefix = latest
+        if self._named.setdefault((me, seq), prefix) != prefix and me not in self.twins:
+            raise Found("identity", f"{Dot(replica.core.label(me), seq)} names two commits")
+        self.acknowledged.append(latest)
 
     # --- backups ---
 
-    def held(self, replica: DirectReplica) -> set[Promise]:
+    def held(self, replica: DirectReplica) -> set[Acknowledged]:
         """What was acknowledged, and a replica holds."""
         reader = replica.reader()
-        return {promise for promise in self.promises if reader.boundary(*promise) is not None}
+        return {promise for promise in self.acknowledged if reader.boundary(*promise) is not None}
 
-    def set_back(self, before: set[Promise], replica: DirectReplica) -> None:
+    def set_back(self, before: set[Acknowledged], replica: DirectReplica) -> None:
         """A replica held `before`, and then a backup took the place of its file."""
         self.undone = True
         self.taken_back |= before - self.held(replica)
@@ -137,13 +143,21 @@ class Ledger:
             if all(reader.boundary(*promise) is None for reader in readers)
         }  # fmt: skip
         self.taken_back -= lost
-        self.promises = [promise for promise in self.promises if promise not in lost]
+        self.acknowledged = [promise for promise in self.acknowledged if promise not in lost]
 
     # --- reading ---
 
     def observed_by_all(self, members: tuple[int, ...]) -> VersionVector:
         """What each of some replicas had once."""
         return reduce(VersionVector.__and__, [self.observed[member] for member in members])
+
+    def is_final(self, stable: VersionVector, version: VersionVector, members: tuple[int, ...]) -> bool:
+        """What members recorded before they had observed `stable` lies in `version`: nothing comes before it."""
+        return all(
+            stable <= entry.context or entry.commit.last <= version[member]
+            for member in members
+            for entry in self.entries.get(member, {}).values()
+        )
 
     def held_in(self, version: VersionVector) -> Iterator[Entry]:
         """The commits inside a version."""
@@ -152,6 +166,28 @@ class Ledger:
                 if first <= seq:
                     yield entry
 
+    def facts_of(self, replica: DirectReplica, stream: str, version: VersionVector) -> list[Fact]:
+        """The facts of a stream inside a version that a replica holds.
+
+        As its log has them, where an id is in use twice: a number may name two there.
+        """
+        if self.twins:
+            return [fact for fact in read_facts(replica, stream) if fact.dot in version]
+        return self.facts(stream, version)
+
     def facts(self, stream: str, version: VersionVector) -> list[Fact]:
         """The facts of a stream inside a version."""
         return [fact for entry in self.held_in(version) for fact in entry.facts.get(stream, ())]
+
+
+def read_facts(replica: DirectReplica, stream: str) -> list[Fact]:
+    """The facts of a stream as a log has them."""
+    found = []
+    for commit, context in replica.reader().stream(stream):
+        for seq, recorded in enumerate(commit.events, commit.first):
+            event = TYPES.decode(recorded.type, recorded.schema, recorded.payload)
+            if recorded.stream == stream and event is not None:
+                found.append(
+                    Fact(Dot(commit.replica, seq), commit.stamp, context.advance(commit.replica, seq - 1), event)
+                )
+    return found

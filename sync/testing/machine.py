@@ -19,7 +19,7 @@ Rule 4. `check` holds for every present, as it did for every one on the way;
 Rule 5. no honest fault of a network has ended a session with an error.
 
 A machine may have rules of its own (`@rule`, `@invariant` of Hypothesis), and override `begin`, `links_of`,
-`address`, `check`, and what it is told: `begun`, `recorded`, `settled`, `at_rest`.
+`address`, `check`, and what it is told: `begun`, `recorded`, `durable`, `at_rest`.
 
 It does not find what depends on the order of a set of strings, which is the same within one process:
 `assert_converges` asks other processes. Nor what only costs time: a gap that is not answered, say, since the batch
@@ -28,6 +28,7 @@ then counts as lost some seconds later, and all comes again.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib.util import find_spec
@@ -48,7 +49,8 @@ from replica.event import Command, Event
 from replica.log import Log
 from replica.memory import MemoryLog
 from replica.testing.strategies import events_of
-from sync.testing.agreement import Acknowledged, assert_same_log, assert_same_reading
+from sync.testing.agreement import assert_same_log, assert_same_reading
+from sync.testing.ledger import Acknowledged
 from sync.testing.network import NOW, YEAR, Network
 
 T = TypeVar("T")
@@ -76,17 +78,13 @@ def some(name: str) -> st.SearchStrategy[list[Any]]:
 
 
 def step(**arguments: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
-    """A rule after which presents are checked. When it fails, that is the failure, and the end is not played."""
+    """A rule after which presents are checked."""
 
     def decorate(happens: Callable[..., None]) -> Any:
         @wraps(happens)
         def happens_and_holds(self: ReplicaMachine, **chosen: Any) -> None:
-            try:
-                happens(self, **chosen)
-                self._hold()
-            except Exception:
-                self._failed = True
-                raise
+            happens(self, **chosen)
+            self._hold()
 
         return rule(**arguments)(happens_and_holds)  # type: ignore[call-overload]  # no targets among them
 
@@ -121,7 +119,6 @@ class ReplicaMachine(RuleBasedStateMachine):
         """The streams of which there are facts."""
         self._changed: dict[tuple[str, str], None] = {}
         """Replicas and streams whose present has changed since it was checked."""
-        self._failed = False
         for name in NAMES[: self.replicas]:
             self._add(name)
         self.network.run()
@@ -160,7 +157,7 @@ class ReplicaMachine(RuleBasedStateMachine):
     def recorded(self, name: str, what: Event | Command, committed: Committed) -> None:
         """A replica has decided on that; it is not durable yet, and nobody was told."""
 
-    def settled(self, name: str, settled: Settled) -> None:
+    def durable(self, name: str, settled: Settled) -> None:
         """Something has become durable at a replica: its own, or what it has heard."""
 
     def at_rest(self) -> None:
@@ -305,7 +302,7 @@ class ReplicaMachine(RuleBasedStateMachine):
     def take_snapshots(self, replica: str) -> None:
         """Of all that is loaded: what is read after a crash begins there."""
         one = self.replica(replica)
-        one.core.ripe.update(dict.fromkeys(one.core.memory.presents))
+        one.core.ripe.update(dict.fromkeys(sorted(one.core.memory.presents)))
         one.snapshot()
 
     # --- what must hold ---
@@ -332,7 +329,7 @@ class ReplicaMachine(RuleBasedStateMachine):
             changed = [stream for stream in found if stream.partition("/")[0] in categories]
             self.streams.update(dict.fromkeys(changed))
             self._changed.update(dict.fromkeys((name, stream) for stream in changed))
-            self.settled(name, settled)
+            self.durable(name, settled)
 
         replica.listeners.append(hear)
         self.begun(name)
@@ -346,8 +343,8 @@ class ReplicaMachine(RuleBasedStateMachine):
                 self.check(self.replica(name).present(stream))
 
     def teardown(self) -> None:
-        """Heal all, let time pass, and say what must hold then."""
-        if self._failed:
+        """Heal all, let time pass, and say what must hold then. Where a rule has failed, the end is not played."""
+        if sys.exc_info()[0] is not None:
             return
         network = self.network
         stamps = [node.replica.core.now.stamp for node in network.nodes.values()]

@@ -7,8 +7,7 @@ from collections import Counter
 from merge.version import NOTHING, Dot
 from replica.direct import DirectReplica
 from replica.snapshot import span
-from sync.testing.client import read_facts
-from sync.testing.ledger import Found, Ledger
+from sync.testing.ledger import Acknowledged, Found, Ledger
 from sync.testing.workload import BOARDS, STREAMS, Items, Lines, by_definition, reading
 from sync.testing.world import Node, World
 
@@ -21,12 +20,8 @@ def check(world: World) -> None:
         if other.heads != first.heads:
             raise Found("liveness", f"{_name(other)} and {_name(first)} do not hold the same after the last round")
     for replica in replicas:
-        for promise in world.ledger.promises:
-            head = replica.core.memory.lineages.get(promise.replica)
-            if head is None or max(row.head.seq for row in head.rows) < promise.seq:
-                raise _lost(replica, promise)
         _whole(replica, world.ledger)
-    lost = set(world.ledger.promises) - world.ledger.held(first)
+    lost = set(world.ledger.acknowledged) - world.ledger.held(first)
     if lost:
         raise _lost(first, min(lost))
     for stream in STREAMS:
@@ -34,12 +29,13 @@ def check(world: World) -> None:
         for replica in replicas:
             if replica.digest(stream) != digest:
                 raise Found("convergence", f"{stream} differs between {_name(replica)} and {_name(first)}")
-        wanted = by_definition(stream, _facts(first, stream, world.ledger))
+        wanted = by_definition(stream, world.ledger.facts_of(first, stream, first.core.memory.version))
         if reading(first.present(stream)) != wanted:
             raise Found("meaning", f"{stream} of {_name(first)} is not what its facts say")
         world.note(stream, digest)
     lines = sorted(
-        (fact.dot.replica, fact.dot.seq, fact.event.line) for fact in _facts(first, "diary/1", world.ledger)
+        (fact.dot.replica, fact.dot.seq, fact.event.line)
+        for fact in world.ledger.facts_of(first, "diary/1", first.core.memory.version)
     )
     for replica in replicas:
         _tables(replica, lines)
@@ -52,13 +48,9 @@ def _name(replica: DirectReplica) -> str:
     return replica.core.identity.name
 
 
-def _lost(replica: DirectReplica, promise: tuple[int, int, bytes]) -> Found:
-    dot = Dot(replica.core.label(promise[0]), promise[1])
+def _lost(replica: DirectReplica, lost: Acknowledged) -> Found:
+    dot = Dot(replica.core.label(lost.replica), lost.seq)
     return Found("durability", f"{dot} was acknowledged, and {_name(replica)} has it not")
-
-
-def _facts(replica: DirectReplica, stream: str, ledger: Ledger) -> list:  # type: ignore[type-arg]
-    return read_facts(replica, stream) if ledger.twins else ledger.facts(stream, replica.core.memory.version)
 
 
 def _whole(replica: DirectReplica, ledger: Ledger) -> None:

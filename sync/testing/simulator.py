@@ -25,10 +25,11 @@ from sync.testing import weather
 from sync.testing.client import Clients
 from sync.testing.disk import Disk
 from sync.testing.epilogue import epilogue
+from sync.testing.network import TICK
 from sync.testing.oracle import check
 from sync.testing.weather import climate
 from sync.testing.workload import NOW
-from sync.testing.world import START, TICK, Node, World
+from sync.testing.world import START, Node, World
 
 STEPS = 200
 FAULTS_EACH = 50

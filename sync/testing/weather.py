@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from replica.backend import MemoryBackend
+from replica.backend import MemoryBackend, at_once
 from replica.errors import Refused
 from replica.fork import copy
 from replica.log import Identity
@@ -247,18 +247,9 @@ def fork(world: World) -> bool:
     copied = copy(
         core, MemoryBackend(one.disk), MemoryBackend(disk), world.random.choice(cuts), identity, world.random
     )
-    _at_once(copied)
+    at_once(copied)
     _meet(world, world.add(disk, release=one.release))
     return True
-
-
-def _at_once(work: object) -> None:
-    """Run what waits for nothing: logs in memory answer at once."""
-    try:
-        work.send(None)  # type: ignore[attr-defined]
-    except StopIteration:
-        return
-    raise AssertionError("a log in memory was waited for")
 
 
 def _meet(world: World, new: Node) -> None:
@@ -292,7 +283,7 @@ def snapshot(world: World) -> None:
         for stream in STREAMS:
             if stream.split("/")[0] in replica.core.aggregates:
                 replica.present(stream)
-        replica.core.ripe.update(dict.fromkeys(replica.core.memory.presents))
+        replica.core.ripe.update(dict.fromkeys(sorted(replica.core.memory.presents)))
         replica.snapshot()
 
     world.guard(one, take)

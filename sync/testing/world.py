@@ -29,7 +29,6 @@ from sync.testing.workload import NOW, Release
 
 START = 1_767_225_600_000
 """Wall time (ms) at which a schedule begins."""
-TICK = 2000
 FRAMES = 300
 """Frames on each link within which a conversation must come to rest."""
 PATIENCE = 3
@@ -205,6 +204,7 @@ class World:
             del wire[index]
         if name not in self.up[link]:
             return
+        self.note(link, name, blake2b(frame, digest_size=8).hexdigest())
         if corrupt:
             at = self.random.randrange(len(frame))
             frame = frame[:at] + bytes([frame[at] ^ (1 << self.random.randrange(8))]) + frame[at + 1 :]
@@ -214,7 +214,15 @@ class World:
         self.guard(other, lambda: other.node.receive(link, frame))
         if other.replica.core is core and core.me == me and _own(other) != own:
             raise Found("identity", f"{other.name} goes on under an id that others have sent it more of")
+        self._no_alarm(other)
         self._two_are_two(link)
+
+    @staticmethod
+    def _no_alarm(one: Node) -> None:
+        """Comparing presents finds no difference, and nothing to mend."""
+        comparisons = one.replica.core.comparisons
+        if comparisons.divergences or comparisons.mended:
+            raise Found("alarm", f"{one.name} reads something otherwise than its log or a peer folds it")
 
     def _two_are_two(self, link: str) -> None:
         """Two that have heard of each other do not go by one id."""
@@ -230,9 +238,7 @@ class World:
         """Two seconds have passed for everybody."""
         for one in list(self.nodes.values()):
             self.guard(one, lambda one=one: one.node.tick(self.clock(one)))  # type: ignore[misc]
-            comparisons = one.replica.core.comparisons
-            if comparisons.divergences or comparisons.mended:
-                raise Found("alarm", f"{one.name} reads something otherwise than its log or a peer folds it")
+            self._no_alarm(one)
             if self.random.random() < 0.3:
                 self.guard(one, one.replica.save_members)
         for link in sorted(self.up):
