@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,13 +80,8 @@ MUTANTS = [
     Mutant("two clones with equal stamps keep each other waiting", "replica/outgoing.py",
            "stop = max(bisect_left(layout.stamps, min(rival, limit), lo=start), start + 1)",
            "stop = bisect_left(layout.stamps, min(rival, limit), lo=start)"),
-    Mutant("a lower history is not offered", "replica/meeting.py", "or len(own) > 1:",
-           "or any(b in own for b in their):"),
     Mutant("a peer that is behind is not helped", "replica/meeting.py", "            if head in their:",
            "            if their:"),
-    Mutant("a Have is heard and not answered", "sync/protocol.py",
-           "        self._under_way.clear()\n        if have.reply:",
-           "        self._under_way.clear()\n        if False:"),
     Mutant("digests are never compared", "sync/protocol.py",
            "            if not (self.in_sync or self._under_way or self._fetching or self._asked):",
            "            if False:"),
@@ -92,8 +89,6 @@ MUTANTS = [
            "if any(age > PATIENCE for age in self._under_way.values()):", "if False:"),
     Mutant("a gap is not answered", "sync/protocol.py",
            "        self._say_have(reply=True, without=gap.replica if gap.foreign else None)\n", ""),
-    Mutant("a foreign history is asked for from where it parts", "sync/protocol.py",
-           "without=gap.replica if gap.foreign else None", "without=None"),
     Mutant("what was pushed is taken for what has arrived", "sync/protocol.py",
            "                self._behind = True\n                self._pump()\n"
            "        return self._effects()\n\n    def grew",
@@ -179,6 +174,22 @@ MUTANTS = [
 ]  # fmt: skip
 
 
+MASKED = {
+    "test_protocol.py::test_compare_says_which_logs_to_send_from_where":
+    Mutant("a lower history is not offered", "replica/meeting.py", "or len(own) > 1:",
+           "or any(b in own for b in their):"),
+    "test_wire.py::test_honest_loss_duplicates_and_delay_end_nothing":
+    Mutant("a Have is heard and not answered", "sync/protocol.py",
+           "        self._under_way.clear()\n        if have.reply:",
+           "        self._under_way.clear()\n        if False:"),
+    "test_protocol.py::test_a_gap_in_a_history_that_is_foreign_asks_for_all_of_it":
+    Mutant("a foreign history is asked for from where it parts", "sync/protocol.py",
+           "without=gap.replica if gap.foreign else None", "without=None"),
+}  # fmt: skip
+"""What other mechanisms make up for, so that no schedule in a thousand shows it; each by the test that is about the
+mechanism alone, and finds it."""
+
+
 class Caught(NamedTuple):
     """How a bug was found."""
 
@@ -187,28 +198,45 @@ class Caught(NamedTuple):
     seconds: float
 
 
-def hunt(mutant: Mutant, seeds: int = SEEDS) -> Caught | None:
-    """Play schedules with the bug in a copy of the sources; None where none finds it."""
+@contextmanager
+def broken(mutant: Mutant) -> Iterator[Path]:
+    """A copy of the sources with the bug in it."""
     with tempfile.TemporaryDirectory() as folder:
-        for package in ("merge", "replica", "sync"):
+        for package in ("merge", "replica", "sync", "demo", "tests"):
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / package, Path(folder) / package, ignore=ignore)
+        shutil.copy(ROOT / "pyproject.toml", folder)
         place = Path(folder) / mutant.file
         text = place.read_text()
         assert text.count(mutant.old) >= 1, f"{mutant.file} has no {mutant.old!r} any more: {mutant.says}"
         place.write_text(text.replace(mutant.old, mutant.new, 1))
-        command = [sys.executable, "-m", "sync.testing", "--seeds", f"0-{seeds}", "--first"]
-        begun = time.perf_counter()
+        yield Path(folder)
+
+
+def hunt(mutant: Mutant, seeds: int = SEEDS) -> Caught | None:
+    """Play schedules with the bug in a copy of the sources; None where none finds it."""
+    command = [sys.executable, "-m", "sync.testing", "--seeds", f"0-{seeds}", "--first"]
+    begun = time.perf_counter()
+    with broken(mutant) as folder:
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             return None
-        took = time.perf_counter() - begun
-        found = re.search(r"^seed (\d+): (\w+)", done.stdout, re.M)
-        if found is not None:
-            return Caught(found[2], int(found[1]), took)
-        assert done.returncode == 0, f"this bug lets nothing start, which proves nothing: {done.stderr[-500:]}"
-        return None
+    took = time.perf_counter() - begun
+    found = re.search(r"^seed (\d+): (\w+)", done.stdout, re.M)
+    if found is not None:
+        return Caught(found[2], int(found[1]), took)
+    assert done.returncode == 0, f"this bug lets nothing start, which proves nothing: {done.stderr[-500:]}"
+    return None
+
+
+def fails(test: str, mutant: Mutant) -> bool:
+    """Does a test fail with the bug in a copy of the sources?"""
+    with broken(mutant) as folder:
+        command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", f"tests/{test}"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode in (0, 1), f"{test} could not be run: {done.stdout[-500:]}"
+    return done.returncode == 1
 
 
 def main() -> int:
@@ -221,7 +249,12 @@ def main() -> int:
         schedules = "-" if caught is None else caught.seed + 1
         how = f"{caught.oracle} | {schedules} | {caught.seconds:.1f}" if caught else "**not found** | - | -"
         print(f"| {MUTANTS[number].says} | {how} |", flush=True)
-    print(f"\n{len(chosen) - missed} of {len(chosen)} found")
+    for test, mutant in MASKED.items() if len(chosen) == len(MUTANTS) else ():
+        found = fails(test, mutant)
+        missed += not found
+        how = f"`{test.split('::')[1]}`" if found else "**not found**"
+        print(f"| {mutant.says} | {how} | - | - |", flush=True)
+    print(f"\n{missed} not found")
     return missed
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from merge.stamp import Stamp
 from merge.version import ReplicaId
+from replica.arrange import Gap
 from replica.block import GENESIS, Head, Slice, Tail
 from replica.commit import Commit, Note, Recorded
 from replica.introduction import ReplicaIntroduced, introduction
@@ -14,7 +15,7 @@ from replica.meeting import HORIZON, compare
 from sync.direct import DirectNode
 from sync.errors import LocalProtocolError, RemoteProtocolError
 from sync.message import Ack, Batch, Bye, Digest, Have, Hello, decode, encode
-from sync.protocol import BATCH, MAX_GAPS, PATIENCE, WINDOW
+from sync.protocol import BATCH, MAX_GAPS, PATIENCE, WINDOW, Send
 from sync.testing.network import NOW, YEAR, Network
 from tests.shop import HOME, AddItem, Write, direct
 
@@ -101,12 +102,26 @@ def node() -> DirectNode:
         ({}, {1: (ONE,)}, []),
         ({1: (TWO,)}, {1: (OTHER,)}, [(1, TWO, (OTHER,))]),
         ({1: (TWO, OTHER)}, {1: (TWO,)}, [(1, OTHER, (TWO,))]),
+        ({1: (TWO, OTHER)}, {1: (Head(9, b"9" * 32),)}, [(1, TWO, ()), (1, OTHER, ())]),
     ],
-    ids=["empty", "equal", "new", "behind", "ahead", "unknown", "parted", "second_history"],
+    ids=["empty", "equal", "new", "behind", "ahead", "unknown", "parted", "second_history", "two_below_one"],
 )
 def test_compare_says_which_logs_to_send_from_where(mine, theirs, wants):
     """The whole diff is one pure function over heads."""
     assert [tuple(want) for want in compare(mine, theirs)] == wants
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_gap_in_a_history_that_is_foreign_asks_for_all_of_it(foreign):
+    """Nobody knows where it parts from what is held: only its beginning shows. Else the own head says enough."""
+    network = Network("ab", ["ab"], direct)
+    network.nodes["a"].replica.execute(HOME, AddItem("milk"), NOW)
+    network.settle()
+    alice = network.nodes["a"].replica.core.me
+    effects = network.nodes["b"].sessions["ab"].ingested(9, Gap(alice, 1, foreign=foreign))
+    (have,) = (decode(effect.frame) for effect in effects if isinstance(effect, Send))
+    assert have.reply
+    assert (alice in {replica for replica, _, _ in have.heads}) is not foreign
 
 
 def test_what_becomes_durable_is_pushed_once_and_not_sent_back():
