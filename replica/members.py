@@ -96,13 +96,16 @@ class Members:
     # --- learning ---
 
     def learn(self, member: int, version: VersionVector) -> None:
-        """A member has observed `version`. One whose introduction is not here is not heard of yet."""
-        core = self._core
-        if member == core.me or member not in core.memory.lineages:
+        """A member has observed `version`.
+
+        It is not heard of before all whom that names have introduced themselves here (and is said again then): a
+        part of a version is not causally closed.
+        """
+        core, here = self._core, self._core.memory.lineages
+        if member == core.me or member not in here or not all(replica in here for replica in version.seqs):
             return
         before = self.observed.get(member, NOTHING)
-        known = VersionVector({r: seq for r, seq in version.seqs.items() if r in core.memory.lineages})
-        after = before | known
+        after = before | version
         if after != before:
             self.observed[member] = after
             self._counts(member)

@@ -198,6 +198,24 @@ def test_what_is_settled_does_not_change_when_a_late_past_arrives():
     assert alice.settled(JOURNAL).state[:2] == settled
 
 
+def test_a_version_of_which_a_part_is_unknown_is_not_heard_of():
+    """A part of a version is no past, since what it names may have observed the rest."""
+    alice, bob, carol = direct("alice"), direct("bob"), direct("carol")
+    bob.execute(JOURNAL, TakeNote("first"), 100)
+    meet(bob, alice)
+    carol.execute(JOURNAL, TakeNote("carol"), 200)
+    meet(carol, bob)
+    bob.execute(JOURNAL, TakeNote("second"), 300)
+    bob.flush()
+    me = bob.core.me
+    before = alice.core.members.observed[me]
+    alice.core.members.learn(me, bob.core.memory.version)
+    assert alice.core.members.observed[me] == before
+    meet(bob, alice)
+    alice.core.members.learn(me, bob.core.memory.version)
+    assert alice.core.members.observed[me] == bob.core.memory.version
+
+
 def test_what_is_settled_waits_for_what_is_here_and_stamped_before_it():
     """Found by seed 302319: what was settled later came before what had been settled first."""
     alice, bob, carol = direct("alice"), direct("bob"), direct("carol")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from replica.backend import MemoryBackend, at_once
+from replica.cut import closed
 from replica.errors import Refused
 from replica.fork import copy
 from replica.log import Identity
@@ -241,14 +242,15 @@ def fork(world: World) -> bool:
     one = _any(world)
     core = one.replica.core
     known = [core.memory.version, core.stable, *core.members.observed.values()]
-    cuts = [cut for cut in known if cut <= core.memory.version]
+    cuts = [closed(core, one.replica.reader(), cut) for cut in known if cut <= core.memory.version]
     disk = Disk()
     identity = Identity("sim", world.random.getrandbits(64), "fork", ())
     copied = copy(
         core, MemoryBackend(one.disk), MemoryBackend(disk), world.random.choice(cuts), identity, world.random
     )
     at_once(copied)
-    _meet(world, world.add(disk, release=one.release))
+    whole = disk.upto(disk.writes)  # the file appears when all of it is synced
+    _meet(world, world.add(whole, release=one.release))
     return True
 
 
