@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from replica.block import GENESIS, Head, Tail
+from replica.commit import Observed
 from replica.errors import DamagedLog
 from replica.introduction import read_introduction
 from replica.lineage import Lineage
@@ -54,7 +55,7 @@ def _beside(reader: Reader, row: LogRow, opened: Opened, before: End | None) -> 
     first, start = opened.piece.first, opened.before
     if before is not None and start.stamp != before.stamp:
         yield "the stamp before it"
-    if before is not None and {*start.named.values()} != {*before.named.values()}:
+    if before is not None and _latest(reader, start) != _latest(reader, before):
         yield "what its log had observed before it"
     for stream in opened.decoded.streams:
         if (row.number, first) not in reader.log.blocks_of(stream):
@@ -68,6 +69,24 @@ def _beside(reader: Reader, row: LogRow, opened: Opened, before: End | None) -> 
         named = read_introduction(opened.decoded.commits[0], {row.store or reader.store}).name
         if named != row.name:
             yield f"the name of its replica, {named!r}"
+
+
+def _latest(reader: Reader, end: End) -> set[Observed]:
+    """What an end had observed, without what is a part of the past of something else that it had observed.
+
+    Every replica numbers logs for itself. Where an id has two histories, what both share may be named beside the
+    later one, or not, by the numbers that they had where the block was written.
+    """
+    found = set()
+    for (replica, number), one in end.named.items():
+        lineage = reader.lineages.get(replica)
+        others: list[int] = []
+        if lineage is not None and lineage.forked:
+            others = [other for whose, other in end.named if whose == replica and other not in (0, number)]
+            others = [other for other in others if one.seq <= lineage.shared(number, other)]
+        if not others:
+            found.add(one)
+    return found
 
 
 def check_parting(reader: Reader, row: LogRow, lineage: Lineage) -> bool:

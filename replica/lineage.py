@@ -87,3 +87,13 @@ class Lineage(NamedTuple):
         while number not in parts:
             seq, number = min(seq, rows[number].after), rows[number].parent
         return min(seq, parts[number].upto)
+
+    def shared(self, number: int, other: int) -> int:
+        """How much of log `number` is a part of the history that ends in log `other`; 0 for none."""
+        rows = {row.number: row for row in self.rows}
+        seq = rows[other].head.seq
+        while other != number:
+            seq, other = min(seq, rows[other].after), rows[other].parent
+            if not other:
+                return 0
+        return seq

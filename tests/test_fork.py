@@ -12,16 +12,29 @@ from hypothesis import given, settings
 from merge.version import NOTHING, VersionVector
 from replica import FileExists, FileInUse, NotObserved, ReadOnly, Replica, StoreError, WrongStore
 from replica.arrange import Gap
-from replica.backend import MemoryBackend
+from replica.backend import MemoryBackend, connected
 from replica.cut import closed
 from replica.direct import DirectReplica
 from replica.fork import copy
 from replica.log import Identity, Span
 from replica.mark import locked
 from replica.memory import MemoryLog
+from replica.verify import Verifier
 from tests.histories import STEPS, STREAMS, play
 from tests.loop import in_loop
-from tests.shop import HOME, JOURNAL, AddItem, AddTwice, GiveTitle, Journal, ShoppingList, TakeNote, direct
+from tests.material import copied as twin
+from tests.shop import (
+    HOME,
+    JOURNAL,
+    AddItem,
+    AddTwice,
+    GiveTitle,
+    ItemAdded,
+    Journal,
+    ShoppingList,
+    TakeNote,
+    direct,
+)
 
 AGGREGATES = [ShoppingList, Journal]
 
@@ -320,6 +333,47 @@ def test_histories_under_one_id_that_share_nothing_come_along():
         fork = copied(carol, carol.core.memory.version)
         assert fork.core.memory.version == carol.core.memory.version
         assert fork.digest(HOME) == carol.digest(HOME)
+
+
+def verified(replica):
+    async def verify():
+        async with connected(MemoryBackend(replica.log)) as backend:
+            return await Verifier(replica.core, backend).run(())
+
+    return asyncio.run(verify())
+
+
+def two_histories():
+    """One id with two histories, which carol has observed one after the other: first what they share, then one of
+    them, as a test chooses. The replicas: both of that id, and carol."""
+    one = direct("alice")
+    write(one, ["milk", "eggs"], 1000)
+    other, carol = direct("alice", log=twin(one.log)), direct("carol")
+    take_in(carol, one)
+    write(carol, ["tea"], 2000)
+    write(one, ["bread"], 3000)
+    write(other, ["salt"], 4000)
+    return one, other, carol
+
+
+@pytest.mark.parametrize("heard", [0, 1])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_fork_with_a_second_history_is_well_however_its_logs_are_numbered(heard, first):
+    """What both histories share is named beside the later one or not, by their numbers: neither is damage."""
+    *both, carol = two_histories()
+    take_in(carol, both[heard])
+    write(carol, ["oats"], 5000)
+    for wall in (6000, 6001):
+        carol.append(HOME, [ItemAdded(f"{wall}.{n}") for n in range(1100)], wall)
+        carol.flush()
+    source = direct("dora")
+    for replica in (both[first], both[1 - first], carol):
+        take_in(source, replica)
+    assert source.core.memory.lineages[both[0].core.me].forked
+    fork = copied(source, source.core.memory.version)
+    for replica in (source, fork):
+        assert not verified(replica).differences
+    assert fork.digest(HOME) == source.digest(HOME)
 
 
 # --- what cannot be ---
