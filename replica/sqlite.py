@@ -196,7 +196,7 @@ class SqliteLog:
         whose = {row.number: row.replica for row in logs}
         for row in logs:
             apart = whose.get(row.parent) == row.replica and 0 <= row.after < row.head.seq
-            if not (apart if row.parent else row.after == 0):
+            if not (apart and row.parent < row.number if row.parent else row.after == 0):
                 raise ValueError(f"log {row.number} does not part from log {row.parent} at {row.after}")
         return Contents(identity, logs, types)
 

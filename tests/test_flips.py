@@ -234,6 +234,7 @@ async def test_verify_says_what_differs_beside_the_blocks(tmp_path, damage):
         "UPDATE log SET replica = CAST(x'ff' AS TEXT)",
         "UPDATE log SET parent = 99",
         "UPDATE log SET after = 1",
+        "UPDATE log SET parent = number, after = 1",
         "UPDATE identity SET openings = x'ff'",
         "UPDATE identity SET succeeds = ''",
         "INSERT INTO kept VALUES ('member', 'nobody', x'80')",
