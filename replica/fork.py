@@ -121,6 +121,7 @@ class _Copy:
                     done += events
                     if self._progress is not None:
                         self._progress(done, total)
+        fork.core.adopt_stores({part.row.store or self._core.store for part in found})
         if apart:
             rest = await self._read(lambda reader: in_order(reader, apart))
             await self._target.run(lambda _: ingest_rest(fork, rest))

@@ -376,6 +376,30 @@ def test_a_fork_with_a_second_history_is_well_however_its_logs_are_numbered(hear
     assert fork.digest(HOME) == source.digest(HOME)
 
 
+def test_a_fork_of_stores_that_became_one_takes_a_second_history_of_either_along():
+    """A replica may know from a peer alone that two stores are one; its fork knows it too, before it ingests."""
+    one, other, carol = two_histories()
+    take_in(carol, one)
+    take_in(carol, other)
+    write(carol, ["oats"], 5000)
+    carol.core.become_one(["bank"], 7000)
+    carol.flush()
+    source = DirectReplica(MemoryLog(), "bank", "erin", AGGREGATES, random=Random("erin"))
+    write(source, ["rice"], 1000)
+    source.core.adopt_stores(["shop"])
+    source.flush()
+    for replica in (one, other, carol):
+        take_in(source, replica)
+    log = MemoryLog()
+    identity = Identity("bank", 99, "fork", ())
+    cut = source.core.memory.version
+    asyncio.run(copy(source.core, MemoryBackend(source.log), MemoryBackend(log), cut, identity, Random(1)))
+    fork = DirectReplica(log, "bank", "fork", AGGREGATES, random=Random(2))
+    assert fork.core.memory.version == cut
+    assert fork.digest(HOME) == source.digest(HOME)
+    assert not verified(fork).differences
+
+
 # --- what cannot be ---
 
 
