@@ -223,8 +223,9 @@ class Log(Protocol):
     def streams(self, category: str, after: str, most: int) -> list[str]:
         """The next streams of a category (or of all: "") after `after`, in the order of their code points."""
 
-    def unsealed(self) -> list[tuple[int, int]]:
-        """(log number, first seq) of some full blocks that are still stored as several slices."""
+    def unsealed(self, after: tuple[int, int] = (0, 0)) -> list[tuple[int, int]]:
+        """(log number, first seq) of full blocks that are still stored as several slices: the next ones behind
+        `after`, in their order."""
 
     def seal(self, number: int, first: int) -> None:
         """Store a full block as one slice. Changes no event and no head; a crash leaves the one or the other."""

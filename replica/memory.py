@@ -90,11 +90,12 @@ class MemoryLog:
         keys = found if latest is None else found[-latest:]
         return [Kept(span.kind, key, self._kept[span.kind, key]) for key in keys]
 
-    def unsealed(self) -> list[tuple[int, int]]:
+    def unsealed(self, after: tuple[int, int] = (0, 0)) -> list[tuple[int, int]]:
         return [
             key
-            for key, slices in self._slices.items()
-            if len(slices) > 1
+            for key, slices in sorted(self._slices.items())
+            if key > after
+            and len(slices) > 1
             and (
                 slices[-1].last - key[1] + 1 >= BLOCK_EVENTS
                 or sum(len(piece.columns[-1]) for piece in slices) >= BLOCK_PAYLOAD

@@ -87,6 +87,8 @@ class Pump:
         self._waiting: list[asyncio.Event] = []
         self._unsealed = True
         """There may be full blocks that are not stored as one slice yet."""
+        self._unsealable: set[tuple[int, int]] = set()
+        """Those that could not be."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Pump]:
@@ -262,21 +264,31 @@ class Pump:
     async def _seal(self) -> None:
         """Store full blocks as one slice each: one of them in any case, the others while nobody waits.
 
-        A block that cannot be sealed stays as it is, which is slower and loses nothing.
+        A block that cannot be sealed stays as it is until the file is opened again, which is slower and loses
+        nothing; others are sealed all the same.
         """
         try:
             await self._seal_some()
         except Exception:
-            log.exception("%s: a full block could not be stored as one; it stays in its parts", self.name)
+            log.exception("%s: full blocks could not be looked for; they stay in their parts", self.name)
             self._unsealed = False
 
     async def _seal_some(self) -> None:
-        while found := await self._backend.run(lambda log: log.unsealed()):
-            for number, first in found:
-                await self._backend.run(lambda log, n=number, f=first: log.seal(n, f))  # type: ignore[misc]
-                if self._steps:
-                    return
+        block = (0, 0)
+        while found := await self._backend.run(lambda log, after=block: log.unsealed(after)):  # type: ignore[misc]
+            for block in found:
+                if block not in self._unsealable:
+                    await self._seal_one(block)
+                    if self._steps:
+                        return
         self._unsealed = False
+
+    async def _seal_one(self, block: tuple[int, int]) -> None:
+        try:
+            await self._backend.run(lambda log: log.seal(*block))
+        except Exception:
+            log.exception("%s: a full block could not be stored as one; it stays in its parts", self.name)
+            self._unsealable.add(block)
 
 
 async def _finished(task: asyncio.Task[None]) -> None:

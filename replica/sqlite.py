@@ -378,10 +378,12 @@ class SqliteLog:
         with _decoding():
             return [Kept(*row) for row in self._db.execute(query, (*span, most))][::-1]
 
-    def unsealed(self) -> list[tuple[int, int]]:
+    def unsealed(self, after: tuple[int, int] = (0, 0)) -> list[tuple[int, int]]:
         return self._db.execute(
-            "SELECT number, first FROM block WHERE sealed IS NULL AND EXISTS (SELECT 1 FROM block AS later "
-            "WHERE later.number = block.number AND later.first > block.first) LIMIT 16"
+            "SELECT number, first FROM block WHERE sealed IS NULL AND (number, first) > (?, ?) AND EXISTS ("
+            "SELECT 1 FROM block AS later WHERE later.number = block.number AND later.first > block.first) "
+            "ORDER BY number, first LIMIT 16",
+            after,
         ).fetchall()
 
     def seal(self, number: int, first: int) -> None:

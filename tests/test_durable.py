@@ -241,6 +241,25 @@ async def test_a_block_that_cannot_be_sealed_stays_in_its_parts(tmp_path, caplog
         assert (await alice.present(HOME)).count.value == 1
 
 
+@in_loop
+async def test_blocks_that_cannot_be_sealed_leave_the_others_to_be(tmp_path, monkeypatch, caplog):
+    """More than are looked for at once, and in front of them; each is tried once, and said once."""
+    monkeypatch.setattr("replica.sqlite.MAX_SEALED", 200_000)
+    path = tmp_path / "a.db"
+    large = 18
+    async with opened(path) as alice:
+        for _ in range(2 * large):
+            await alice.append(HOME, ItemAdded("x" * 140_000))
+        for _ in range(3):
+            await alice.append(HOME, *[ItemAdded("x")] * 1000)
+        await until(lambda: not alice._pump._unsealed)
+    assert sum("stays in its parts" in record.message for record in caplog.records) == large
+    with sqlite3.connect(path) as file:
+        sealed = file.execute("SELECT sealed IS NOT NULL FROM block ORDER BY first").fetchall()
+    file.close()
+    assert sum(map(sum, sealed)) == len(sealed) - large - 1 > 0, "all but those, and the one that is not full"
+
+
 @pytest.mark.parametrize(
     "note",
     [

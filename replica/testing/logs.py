@@ -127,7 +127,11 @@ class LogConformance:
             log.write(author.write(500))
         full = [block for block in author.blocks if join(block.slices).last < author.tail.seq]
         assert full
-        for number, first in list(log.unsealed()):
+        found = list(log.unsealed())
+        assert found == sorted((1, block.start.first) for block in full)
+        for index, one in enumerate(found):
+            assert list(log.unsealed(one)) == found[index + 1 :], "one that is left out hides no other"
+        for number, first in found:
             log.seal(number, first)
             self.holds(log, author)
         assert log.unsealed() == []
