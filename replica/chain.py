@@ -3,22 +3,28 @@
 Rule 1. Each block's head is computed again from its bytes and its parent, to the head of its log: what was changed
         since it was written, by a disk or by somebody, shows, and where it begins is named.
 Rule 2. What stands beside a block (the stamp before it, what its log had observed by then, in which streams it has
-        events, which commands it carried out) and in the row of a log (its stamp, its name, where it parts) follows
-        from the blocks, and says how they are read. It is made again from them, and what differs is named.
+        events, which commands it carried out, how many events of which types) and in the row of a log (its stamp,
+        its name, where it parts) follows from the blocks, and says how they are read. It is made again from them,
+        and what differs is named.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from replica.block import GENESIS, Head, Tail
-from replica.commit import Observed
+from replica.commit import Commit, Observed
 from replica.errors import DamagedLog
 from replica.introduction import read_introduction
 from replica.lineage import Lineage
-from replica.log import LogRow
+from replica.log import Done, LogRow
 from replica.reading import End, Opened, Reader
+
+_type_of = attrgetter("type", "schema")
 
 
 class Checked(NamedTuple):
@@ -26,6 +32,8 @@ class Checked(NamedTuple):
 
     end: End
     differences: list[str]
+    types: Counter[tuple[str, int]]
+    """How many events of which types it adds to its log."""
 
 
 def beginning(store: str, row: LogRow) -> End | None:
@@ -48,7 +56,8 @@ def check_block(reader: Reader, row: LogRow, seq: int, before: End | None) -> Ch
     differences = [*_beside(reader, row, opened, before)]
     if head.seq == row.head.seq and end.stamp != row.stamp:
         differences.append("the stamp that its log is said to end with")
-    return Checked(end, differences)
+    added = (commit.events for commit in opened.decoded.commits if row.after < commit.last)
+    return Checked(end, differences, Counter(map(_type_of, chain.from_iterable(added))))
 
 
 def _beside(reader: Reader, row: LogRow, opened: Opened, before: End | None) -> Iterator[str]:
@@ -60,15 +69,33 @@ def _beside(reader: Reader, row: LogRow, opened: Opened, before: End | None) -> 
     for stream in opened.decoded.streams:
         if (row.number, first) not in reader.log.blocks_of(stream):
             yield f"that it has events of {stream}"
-    folded = not reader.lineages[row.replica].forked
-    for commit in opened.decoded.commits if folded else ():
+    folded = not reader.lineages[row.replica].forked  # else it may have been heard when another history was folded
+    for commit in opened.decoded.commits:
         if commit.note is not None and commit.note.command is not None:
-            if reader.log.command(commit.note.command) is None:
+            done = reader.log.command(commit.note.command)
+            if folded if done is None else not (_named(done, commit) or _led_to(reader, done)):
                 yield f"that it carried out the command {commit.note.command!r}"
     if first == 1 and not row.parent:
         named = read_introduction(opened.decoded.commits[0], {row.store or reader.store}).name
         if named != row.name:
             yield f"the name of its replica, {named!r}"
+
+
+def _named(done: Done, commit: Commit) -> bool:
+    """A command led to this commit, by what is said of it."""
+    carried = commit.note is not None and commit.note.command == done.command
+    return carried and (commit.first, commit.last, commit.stamp) == (done.first, done.last, done.stamp)
+
+
+def _led_to(reader: Reader, done: Done) -> bool:
+    """There is a commit to which a command led, in any log. (Of an id that was used twice the first counts.)"""
+    lineage = reader.lineages.get(done.stamp.replica, Lineage(()))
+    return any(
+        _named(done, commit)
+        for row in lineage.rows
+        if row.after < done.first <= row.head.seq
+        for commit, _ in reader.commits(row, done.first)[0]
+    )
 
 
 def _latest(reader: Reader, end: End) -> set[Observed]:

@@ -7,6 +7,7 @@ Rule 2. Presents in memory, snapshots and tables are caches. Each stream is fold
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -83,7 +84,8 @@ class Verifier:
 
     async def _chain(self, progress: Progress | None) -> None:
         """Compute the heads of all logs again. A block a hop: the writer goes on in between."""
-        lineages = self._core.memory.lineages
+        lineages, counted = self._core.memory.lineages, dict(self._core.memory.types)
+        types = Counter[tuple[str, int]]()
         rows = [row for lineage in lineages.values() for row in lineage.rows]
         total, done = sum(row.head.seq - row.after for row in rows), 0
         for row in rows:
@@ -103,11 +105,14 @@ class Verifier:
                 for what in checked.differences:
                     self._differences.append(f"beside the block after {label}:{seq} is not what it says: {what}")
                 end = checked.end
+                types += checked.types
                 self._blocks += 1
                 done += end.tail.seq - seq
                 seq = end.tail.seq
                 if progress is not None:
                     progress(done, total)
+        if not self._differences and types != counted:
+            self._differences.append("how many events of which types there are is not what the log holds")
 
     async def _look(self, ask: Callable[[Reader], T]) -> T:
         """Ask something of the log as it is known here."""

@@ -7,7 +7,8 @@ One value of one row is damaged, the file is opened, verified, and read. Each ti
 | outcome  | what happened                                                                          |
 |----------|----------------------------------------------------------------------------------------|
 | said     | opening, verifying or reading raised an AnabranchError, or `verify` names what differs |
-| same     | all is well, and what is read is what was there before: heads, versions, presents      |
+| same     | all is well, and what is read is what was there before: heads, versions, presents,     |
+|          | and what led to which commit                                                           |
 | shorter  | the row of what was written last is nowhere any more, as in an older copy of the file: |
 |          | the log is whole up to there (and the mark, or a peer, tells that there was more)      |
 | somebody | the file says that it is another replica's, which the mark beside it tells its writer  |
@@ -27,6 +28,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from replica.errors import AnabranchError
+from replica.log import Done
 from replica.readonly import ReadOnly
 from tests.damage import damaged
 from tests.judges import Found, Honest
@@ -34,6 +36,10 @@ from tests.material import STREAMS, world
 from tests.shop import Journal, ShoppingList
 
 LISTED = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+
+CARRIED_OUT = """SELECT id FROM command WHERE replica IN (SELECT replica FROM log GROUP BY replica
+HAVING count(*) = 1) ORDER BY id"""
+"""Of an id with two histories it depends on which of them was heard first what is remembered."""
 
 
 class Read(NamedTuple):
@@ -44,15 +50,18 @@ class Read(NamedTuple):
     presents: list[str]
     differences: tuple[str, ...]
     replica: int
+    commands: list[Done | None]
+    """What those are answered with that are tried again."""
 
 
-async def read(path: Path) -> Read:
+async def read(path: Path, commands: list[str]) -> Read:
     async with ReadOnly.open(path, aggregates=(ShoppingList, Journal)) as file:
         verified = await file.verify()
         presents = [await file.digest(stream) for stream in STREAMS]
         lineages = file._core.memory.lineages
         heads = frozenset((r, *head) for r, lineage in lineages.items() for head in lineage.heads)
-        return Read(dict(file.version.seqs), heads, presents, verified.differences, file._core.me)
+        done = await file._backend.run(lambda log: [log.command(command) for command in commands])
+        return Read(dict(file.version.seqs), heads, presents, verified.differences, file._core.me, done)
 
 
 class Cell(NamedTuple):
@@ -91,9 +100,10 @@ class Tables:
             for row in made.file.execute(f"SELECT * FROM {table}").fetchall()
             for (_, column, *_) in made.file.execute(f"PRAGMA table_info({table})").fetchall()
         ]
+        self._commands = [key for (key,) in made.file.execute(CARRIED_OUT).fetchall()]
         made.file.close()
         self._columns = sorted({(cell.table, cell.column) for cell in self._cells})
-        self._whole = asyncio.run(read(self._file))
+        self._whole = asyncio.run(read(self._file, self._commands))
         assert not self._whole.differences
 
     def play(self, number: int) -> tuple[str, str]:
@@ -121,7 +131,7 @@ class Tables:
         finally:
             db.close()
         try:
-            found = asyncio.run(read(path))
+            found = asyncio.run(read(path, self._commands))
         except AnabranchError:
             return "said"
         if found.differences:

@@ -210,11 +210,18 @@ def test_a_block_that_is_too_large_to_be_sealed_stays_in_its_parts(monkeypatch):
         "UPDATE log SET name = 'mallory'",
         "UPDATE log SET wall = wall + 1",
         "DELETE FROM command",
+        "UPDATE command SET first = first + 1, last = last + 1",
+        "UPDATE command SET first = first - 1, last = last - 1",
+        "UPDATE command SET wall = wall + 1",
+        "UPDATE command SET replica = '00000000000000aa'",
+        "UPDATE fresh SET types = NULL",
+        "INSERT INTO type VALUES ('ItemAdded', 1, 5)",
     ],
 )
 @in_loop
 async def test_verify_says_what_differs_beside_the_blocks(tmp_path, damage):
-    """A stream without its blocks, a stamp, a name, a command that would be carried out twice."""
+    """A stream without its blocks, a stamp, a name, a command that would be carried out twice, or answered with
+    what another led to, a count."""
     path = tmp_path / "alice.db"
     async with Replica.open(path, store="shop", name="alice", aggregates=AGGREGATES) as alice:
         await alice.execute(HOME, AddItem("milk"), command_id="once")
