@@ -340,9 +340,11 @@ class SqliteLog:
         return Block(BlockStart(number, first, parent, Stamp(*when) if when else None, observed), slices)
 
     def blocks_of(self, stream: str) -> list[tuple[int, int]]:
-        return self._db.execute(
-            "SELECT number, first FROM stream WHERE stream = ? ORDER BY number, first", (stream,)
-        ).fetchall()
+        with _decoding():
+            found = self._db.execute(
+                "SELECT number, first FROM stream WHERE stream = ? ORDER BY number, first", (stream,)
+            )
+            return found.fetchall()
 
     def command(self, command: str) -> Done | None:
         with _decoding():
@@ -355,21 +357,22 @@ class SqliteLog:
             return Done(command, first, last, Stamp(wall, counter, _bits(replica)))
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
-        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
-            return []
-        keys = [
-            name for _, name, *_, key in self._db.execute("SELECT * FROM pragma_table_info(?)", (table,)) if key
-        ]
-        return self._db.execute(f"SELECT * FROM {tables.quoted(table)} ORDER BY {', '.join(keys)}").fetchall()
+        db = self._db
+        with _decoding():
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+                return []
+            columns = db.execute("SELECT * FROM pragma_table_info(?)", (table,))
+            keys = [name for _, name, *_, key in columns if key]
+            return db.execute(f"SELECT * FROM {tables.quoted(table)} ORDER BY {', '.join(keys)}").fetchall()
 
     def streams(self, category: str, after: str, most: int) -> list[str]:
         first, last = (f"{category}/", f"{category}0") if category else ("", None)
-        found = self._db.execute(
-            "SELECT DISTINCT stream FROM stream WHERE stream > ?1 AND (?2 IS NULL OR stream < ?2) "
-            "ORDER BY stream LIMIT ?3",
-            (max(after, first), last, most),
-        )
         with _decoding():
+            found = self._db.execute(
+                "SELECT DISTINCT stream FROM stream WHERE stream > ?1 AND (?2 IS NULL OR stream < ?2) "
+                "ORDER BY stream LIMIT ?3",
+                (max(after, first), last, most),
+            )
             return [stream for (stream,) in found]
 
     def kept(self, span: Span, latest: int | None = None) -> list[Kept]:
@@ -379,12 +382,14 @@ class SqliteLog:
             return [Kept(*row) for row in self._db.execute(query, (*span, most))][::-1]
 
     def unsealed(self, after: tuple[int, int] = (0, 0)) -> list[tuple[int, int]]:
-        return self._db.execute(
-            "SELECT number, first FROM block WHERE sealed IS NULL AND (number, first) > (?, ?) AND EXISTS ("
-            "SELECT 1 FROM block AS later WHERE later.number = block.number AND later.first > block.first) "
-            "ORDER BY number, first LIMIT 16",
-            after,
-        ).fetchall()
+        with _decoding():
+            found = self._db.execute(
+                "SELECT number, first FROM block WHERE sealed IS NULL AND (number, first) > (?, ?) AND EXISTS ("
+                "SELECT 1 FROM block AS later WHERE later.number = block.number AND later.first > block.first) "
+                "ORDER BY number, first LIMIT 16",
+                after,
+            )
+            return found.fetchall()
 
     def seal(self, number: int, first: int) -> None:
         block = self.block(number, first)

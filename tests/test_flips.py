@@ -13,13 +13,14 @@ import zstandard
 from merge import update
 from merge.text import TextError, TextState
 from replica import DamagedLog, Replica, StoreError, snapshot
+from replica.backend import connected
 from replica.block import Slice, Tail
 from replica.direct import DirectReplica
 from replica.layout import join
 from replica.reading import Reader
 from replica.readonly import ReadOnly
 from replica.snapshot import span
-from replica.sqlite import MAX_SEALED, SqliteLog
+from replica.sqlite import MAX_SEALED, SqliteLog, SqliteReader, SqliteThread
 from sync.testing.network import NOW
 from tests.damage import damaged
 from tests.doors import DOORS, Forgery, receive_forged
@@ -27,6 +28,7 @@ from tests.flips import Flips
 from tests.judges import Blocks, Found
 from tests.loop import in_loop
 from tests.material import world
+from tests.owing import Ask, Quiz, Said
 from tests.shop import HOME, AddItem, ItemAdded, Journal, ShoppingList, direct
 from tests.tables import Tables
 
@@ -266,6 +268,38 @@ async def test_a_file_with_values_that_are_none_is_damaged_in_one_typed_error(tm
     with pytest.raises(StoreError):
         async with Replica.open(path, store="shop", name="alice", aggregates=AGGREGATES):
             pass
+
+
+@pytest.mark.parametrize("backend", [SqliteThread, SqliteReader])
+@pytest.mark.parametrize(
+    ("damage", "ask"),
+    [
+        ("DROP TABLE stream", lambda log: log.blocks_of(HOME)),
+        ("DROP TABLE stream", lambda log: log.streams("list", "", 9)),
+        (
+            "UPDATE stream SET stream = CAST(x'6c6973742fff' AS TEXT) WHERE stream = 'list/home'",
+            lambda log: log.streams("list", "", 9),
+        ),
+        ("DROP TABLE block", lambda log: log.unsealed()),
+        ("UPDATE said SET what = CAST(x'ff' AS TEXT)", lambda log: log.rows("said")),
+    ],
+)
+@in_loop
+async def test_what_is_asked_of_a_damaged_file_is_one_typed_error(tmp_path, backend, damage, ask):
+    """Whatever is asked, and who asks: not an error of SQLite, nor that it could be read later."""
+    path = str(tmp_path / "alice.db")
+    async with Replica.open(
+        path, store="shop", name="alice", aggregates=(*AGGREGATES, Quiz), projections=(Said,)
+    ) as alice:
+        await alice.execute("quiz/1", Ask("q"))
+        await alice.execute(HOME, AddItem("milk"))
+    file = sqlite3.connect(path)
+    file.execute(damage)
+    file.commit()
+    file.close()
+    async with connected(backend(path)) as opened:
+        with pytest.raises(DamagedLog):
+            await opened.run(ask)
 
 
 @in_loop
