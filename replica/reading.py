@@ -205,7 +205,8 @@ class Reader:
             head = opened.hash_at(seq)
             assert head is not None
             piece = cut(piece, 0, len(commits), piece.base, head)
-        end.tail.accept(piece, end.tail.read(piece))
+        decoded = opened.decoded if piece is opened.piece else end.tail.read(piece)
+        end.tail.accept(piece, decoded)
         for commit in commits:
             end = end.after(commit, *self.context_of(end.context, commit.observed))
         return end
@@ -246,7 +247,9 @@ class Reader:
         opened = self.open(row, max(head.seq, row.after + 1))
         if head.seq == opened.piece.after:
             return opened.before if head.hash == opened.piece.base else None
-        return self._after(opened, head.seq) if opened.hash_at(head.seq) == head.hash else None
+        last = head.seq == opened.piece.last
+        found = opened.piece.head if last else opened.hash_at(head.seq)
+        return self._after(opened, head.seq) if found == head.hash else None
 
     def layout(self, row: LogRow, seq: int) -> Layout:
         """How the commits of the block with event `seq` lie, without reading names or payloads."""
