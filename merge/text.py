@@ -53,6 +53,8 @@ def _guard(call: Callable[[], T]) -> T:
     """Call into pycrdt. What it raises or panics with becomes TextError; interrupts pass."""
     try:
         return call()
+    except TextError:
+        raise
     except Exception as error:
         raise TextError(f"the edit was not applied: {error}") from error
     except BaseException as error:
@@ -125,10 +127,14 @@ class TextState:
             if edits[1:]:
                 result._ahead = edits[1:], doc
             return result
-        _guard(lambda: check(update))
-        doc = self._take_doc()
-        _guard(lambda: doc.apply_update(update))
-        return TextState(chain, doc)
+
+        def take() -> pycrdt.Doc[Any]:
+            check(update)
+            doc = self._take_doc()
+            doc.apply_update(update)
+            return doc
+
+        return TextState(chain, _guard(take))
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, TextState) and str(self) == str(other))

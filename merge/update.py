@@ -29,7 +29,9 @@ _NUMBER = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
 _ID = _NUMBER * 2
 _PLACE = rb"(?:\x84%b|\x44%b|\xc4%b)" % (_ID, _ID, _ID * 2)
 _typed = re.compile(rb"\x01\x01%b%b([\x00-\x7f])(.*)\x00" % (_ID, _PLACE), re.DOTALL).fullmatch
-"""Most edits by far: some characters, typed in one place, and nothing deleted. The same as below, in one step."""
+_took_out = re.compile(rb"\x00\x01%b\x01%b" % (_NUMBER, _ID)).fullmatch
+"""Nearly all edits: some characters, typed in one place, and nothing deleted; or one run of characters deleted, and
+none typed. The same as below, in one step."""
 
 
 class _Bytes:
@@ -78,6 +80,8 @@ def check(update: bytes) -> None:
     typed = _typed(update)
     if typed is not None and len(typed[2]) == typed[1][0]:
         typed[2].decode()
+        return
+    if typed is None and _took_out(update) is not None:
         return
     read = _Bytes(update)
     try:

@@ -368,16 +368,18 @@ def test_an_edit_that_would_end_the_process_never_comes_to_yjs(edit):
 
 
 def test_an_edit_that_is_checked_in_one_step_is_one_that_is_checked_byte_by_byte(monkeypatch):
-    """The short way for what is typed in one place accepts nothing else; and it is the way of most edits."""
+    """The short ways, for what is typed or deleted in one place, accept nothing else; most edits go one of them."""
     state, ahead, random = TextState(), list[bytes](), Random(1)
     for number in range(60):
-        state.edit(number // 2, number // 2 + number % 2, "xé漢"[number % 3] * 2, 7, ahead)
-    short = sum(update._typed(edit) is not None for edit in ahead)
-    assert short >= 20
+        typed = "xé漢"[number % 3] * 2 if number % 4 != 3 else ""
+        state.edit(number // 2, number // 2 + number % 2, typed, 7, ahead)
+    for short in (update._typed, update._took_out):
+        assert sum(short(edit) is not None for edit in ahead) >= 15
     trials = [damaged(random, random.choice(ahead), ahead)[1] for _ in range(4000)]
     quick = [accepts(trial) for trial in trials]
     assert 200 < quick.count(True) < 3800
     monkeypatch.setattr(update, "_typed", lambda _: None)
+    monkeypatch.setattr(update, "_took_out", lambda _: None)
     assert [accepts(trial) for trial in trials] == quick
 
 
