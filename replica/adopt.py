@@ -1,8 +1,7 @@
 """Adopting: the log inside a cut becomes the log of another replica, block by block.
 
 Rule 1. It is what ingesting the same commits would lead to, without decoding or folding them: a block is taken as
-        it is, and the last one of a log that goes on beyond the cut is sliced. Its hash is computed again, so that
-        damage does not spread.
+        it is, and the last one of a log that goes on beyond the cut is sliced.
 Rule 2. What is kept beside a log because a fact says so (who owns a stream, who is retired, which commands were
         carried out) comes along; so do snapshots that lie inside the cut. What is a replica's own business does
         not (its outbox, what it was about to do).
@@ -20,7 +19,7 @@ from merge.stamp import Stamp
 from merge.version import VersionVector
 from replica import snapshot
 from replica.arrange import Gap
-from replica.block import GENESIS, Head, Slice, head_of_block, names_of, notes_of
+from replica.block import GENESIS, Head, Slice, names_of, notes_of
 from replica.commit import Commit
 from replica.core import Core
 from replica.direct import DirectReplica
@@ -134,8 +133,8 @@ def adopt(core: Core, row: LogRow, taken: Taken) -> None:
         )
     else:
         row = lineage.rows[0]
-    head = Head(piece.last, head_of_block(row.store or core.store, piece))
-    if row.head != (piece.after, piece.base) or head.hash != piece.head:
+    head = Head(piece.last, piece.head)
+    if row.head != (piece.after, piece.base):
         raise DamagedLog(
             f"the log of {row.name} has other bytes than were written, between {piece.after} and {piece.last}. "
             "Nothing was forked: `verify` says what is whole; restore the file, or let a peer fill a new one."

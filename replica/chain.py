@@ -49,12 +49,9 @@ def check_block(reader: Reader, row: LogRow, seq: int, before: End | None) -> Ch
     opened = reader.open(row, seq)
     if before is not None and opened.piece.base != before.tail.hash:
         raise DamagedLog("the next block does not stand on it")
-    head = Head(opened.piece.last, opened.piece.head)
-    end = reader.end_at(row, head)
-    if end is None:
-        raise DamagedLog("it ends in another head than was written")
+    end = reader.end_of(opened, opened.piece.last)
     differences = [*_beside(reader, row, opened, before)]
-    if head.seq == row.head.seq and end.stamp != row.stamp:
+    if end.tail.seq == row.head.seq and end.stamp != row.stamp:
         differences.append("the stamp that its log is said to end with")
     added = (commit.events for commit in opened.decoded.commits if row.after < commit.last)
     return Checked(end, differences, Counter(map(_type_of, chain.from_iterable(added))))

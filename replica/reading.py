@@ -196,7 +196,7 @@ class Reader:
         self._blocks.add(row, opened)
         return opened
 
-    def _after(self, opened: Opened, seq: int) -> End:
+    def end_of(self, opened: Opened, seq: int) -> End:
         """The end after the commits of a block up to `seq`."""
         commits = opened.upto(seq)
         end = opened.before.with_tail(opened.before.tail.copy())
@@ -213,14 +213,7 @@ class Reader:
 
     def end(self, row: LogRow) -> End:
         """The open end of a log. One block."""
-        end = self._after(self.open(row, row.head.seq), row.head.seq)
-        if end.tail.head != row.head:
-            raise DamagedLog(
-                f"the log of {row.name or f'{row.replica:016x}'} ends in other bytes than were written (at "
-                f"{row.head.seq}). Every other log is whole: restore the file from a copy, or begin a new one "
-                "and let the peers fill it."
-            )
-        return end
+        return self.end_of(self.open(row, row.head.seq), row.head.seq)
 
     def boundary(self, replica: int, seq: int, prefix: bytes) -> Boundary | None:
         """The boundary at `seq` whose head begins with `prefix`, in any log of that replica. A block a log."""
@@ -249,7 +242,7 @@ class Reader:
             return opened.before if head.hash == opened.piece.base else None
         last = head.seq == opened.piece.last
         found = opened.piece.head if last else opened.hash_at(head.seq)
-        return self._after(opened, head.seq) if found == head.hash else None
+        return self.end_of(opened, head.seq) if found == head.hash else None
 
     def layout(self, row: LogRow, seq: int) -> Layout:
         """How the commits of the block with event `seq` lie, without reading names or payloads."""
