@@ -191,10 +191,12 @@ def _digest(key: str, data: bytes) -> bytes:
 
 
 def read(kept: Kept) -> Snapshot:
-    """A snapshot; Damaged where its bytes are none. (Older code kept them without a digest.)"""
+    """A snapshot; Damaged where its bytes are not those that were kept under that key."""
     digest, data = kept.value[:DIGEST], kept.value[DIGEST:]
+    if digest != _digest(kept.key, data):
+        raise Damaged("a snapshot cannot be read (it is not what was written); the log has what it held")
     try:
-        return _decode(data if digest == _digest(kept.key, data) else kept.value)
+        return _decode(data)
     except Exception as error:
         raise Damaged(f"a snapshot cannot be read ({error}); the log has what it held") from error
 

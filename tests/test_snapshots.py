@@ -16,7 +16,7 @@ from replica import Aggregate, Event, Ordered, Replica, StreamRows
 from replica.arrange import Gap
 from replica.log import Kept, Span, Transaction
 from replica.memory import MemoryLog
-from replica.snapshot import EVERY, KIND, Snapshot, read, span, superfluous
+from replica.snapshot import EVERY, KIND, Snapshot, _digest, read, span, superfluous
 from tests.histories import STEPS, STREAMS, direct, play
 from tests.loop import in_loop, until
 from tests.shop import (
@@ -126,10 +126,10 @@ def ladder(rounds, size):
     """How many EVERYs of events the snapshots hold that stay, where each is of so many bytes."""
     held: list[Kept] = []
     for number in range(1, rounds + 1):
-        newest = number * EVERY
+        newest, key = number * EVERY, f"{number:04}"
         value = msgspec.msgpack.encode(Snapshot("", (number, 0, 0), {}, {}, newest, bytes(size)))
         gone = superfluous(held, newest)
-        held = [kept for kept in held if kept not in gone] + [Kept(KIND, f"{number:04}", value)]
+        held = [kept for kept in held if kept not in gone] + [Kept(KIND, key, _digest(key, value) + value)]
     return [read(kept).events // EVERY for kept in held]
 
 
@@ -298,7 +298,7 @@ async def test_a_replica_takes_snapshots_by_itself_and_verifies_them(tmp_path):
             held = read(Kept("snapshot", key, value))
             state = msgspec.msgpack.encode([["forged", 0]])
             forged = msgspec.msgpack.encode(msgspec.structs.replace(held, fold=state))
-            db.execute("UPDATE kept SET value = ? WHERE key = ?", (forged, key))
+            db.execute("UPDATE kept SET value = ? WHERE key = ?", (_digest(key, forged) + forged, key))
     async with opened() as alice:
         assert await alice.digest(JOURNAL) != wanted
         verified = await alice.verify()
