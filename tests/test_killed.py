@@ -28,6 +28,31 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_every_promise_is_
     assert int(found[2]) > 500
 
 
+LOSS = """
+import asyncio, sys
+from tests.kills import Shared, Tally, check
+from tests.shop import HOME, ItemAdded
+from tests.victim import Promise, opened
+
+async def write():
+    async with opened(sys.argv[1]) as replica:
+        await replica.append(HOME, ItemAdded("0/0/0"))
+
+asyncio.run(write())
+tally = Tally()
+check(sys.argv[1], [Promise(7, 2, "add", "0/0/1")], Shared(), tally)
+print(tally.lost, tally.wrong)
+"""
+
+
+def test_a_loss_ends_the_run_and_says_which_promise_was_not_kept(tmp_path):
+    """Counted alone it could not be followed: the seeds give the same lives, not the same deaths."""
+    path = str(tmp_path / "a.db")
+    done = subprocess.run([sys.executable, "-c", LOSS, path], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"1 ['{path}: see above']\n", done.stdout + done.stderr
+    assert f"{path}: not kept, among 1: [Promise(replica=7, first=2, kind='add', tag='0/0/1')]" in done.stderr
+
+
 @in_loop
 async def test_a_promise_that_was_not_kept_is_seen(tmp_path):
     """An event that is not there, one that says something else, a commit in parts, one that nobody asked for."""
