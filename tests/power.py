@@ -2,6 +2,7 @@
 
     python -m tests.power --images 100000 --seed 1
     python -m tests.power --images 5000 --seed 1 --durability normal
+    python -m tests.power --tape power-1.tape              what was found, once more
 
 Rule 1. A tape (`tests.tape`) is recorded from the product (`tests.recorder`): some lives over one file
         (`tests.victim`), which end in good order, by SIGKILL, or (with "full") by an earlier power cut.
@@ -11,6 +12,8 @@ Rule 3. With `durability="full"` every promise made before the cut is kept. With
         and how many is counted. In both no dot that anybody has heard of ever names another event.
 Rule 4. The mark beside a file names its inode, which a power cut does not change. An image is another file: its
         mark is made to name that one, unless those bytes did not arrive.
+Rule 5. Lives are real processes: a seed does not give the same tape again. One in which something was found is kept
+        where the run was started.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 
@@ -246,13 +249,30 @@ async def cut_power(tape: Tape, upto: int, place: Path, tally: Tally) -> None:
                 tally.lost_at_worst.append(lost)
 
 
+def keep(tape: Tape, images: int, folder: Path) -> Path:
+    """Keep a tape, and how many images of it were to be looked at; the file."""
+    operations = [(type(operation).__name__, operation) for operation in tape.operations]
+    path = folder / f"power-{tape.seed}.tape"
+    path.write_bytes(msgspec.msgpack.encode((images, tape._replace(operations=operations))))
+    return path
+
+
+def kept(path: Path) -> tuple[int, Tape]:
+    """A tape that was kept. Its images are those that were made of it then."""
+    kinds = {kind.__name__: kind for kind in get_args(Operation)}
+    images, (seed, durability, operations, inode) = msgspec.msgpack.decode(path.read_bytes())
+    played = [msgspec.convert(fields, kinds[name]) for name, fields in operations]
+    return images, Tape(seed, durability, played, tuple(inode))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.power", description="Cut the power, and look.")
     parser.add_argument("--images", type=int, default=1000, help="how many; 1000 unless given")
     parser.add_argument("--seed", type=int, default=0, help="of the first tape; 0 unless given")
     parser.add_argument("--durability", choices=SCALES, default="full", help='"full" unless given')
+    parser.add_argument("--tape", type=Path, help="a tape that was kept: its images alone")
     args = parser.parse_args()
-    if not can_record():
+    if not args.tape and not can_record():
         print("strace is not here, or may not look at processes: nothing can be recorded", file=sys.stderr)
         return 2
     gc.freeze()
@@ -260,12 +280,20 @@ def main() -> int:
     shared_memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as folder:
         place = Path(folder).resolve()
-        while tally.images < args.images:
+        if args.tape:
+            images, tape = kept(args.tape)
+            asyncio.run(cut_power(tape, images, place, tally))
+        while not args.tape and tally.images < args.images:
             scale, seed = SCALES[args.durability], args.seed + tally.tapes
             if args.durability == "full" and seed % 4 == 0:
                 scale = scale._replace(chances=HEAVY)
             tape = record(place / f"tape{seed}", seed, args.durability, scale)
-            asyncio.run(cut_power(tape, min(tally.images + scale.images, args.images), place, tally))
+            images = min(scale.images, args.images - tally.images)
+            try:
+                asyncio.run(cut_power(tape, tally.images + images, place, tally))
+            except Exception as error:
+                error.add_note(f"play it again: --tape {keep(tape, images, Path.cwd())}")
+                raise
     print(tally.words(time.perf_counter() - begun))
     return 0
 

@@ -11,7 +11,7 @@ import pytest
 
 from replica.errors import StoreError
 from replica.mark import MarkFile
-from tests.power import HEAVY, SCALES, Scale, Tally, Tape, cut_power, record
+from tests.power import HEAVY, SCALES, Scale, Tally, Tape, cut_power, keep, kept, record
 from tests.recorder import can_record
 from tests.tape import Sync
 
@@ -37,14 +37,17 @@ def images_of(tape: Tape, images: int, place: Path) -> Tally:
 
 def test_nothing_acknowledged_is_lost_whatever_the_disk_holds(place):
     """Each image is opened, verified, written to, and meets a peer; no dot is used twice. A disk that says that it
-    has synced and has not loses promises, and that is found."""
+    has synced and has not loses promises, and that is found; also in a tape that was kept."""
     tape = record(place / "tape", time.time_ns(), "full", SCALES["full"])
     tally = images_of(tape, 120, place)
     assert tally.images > 60
     assert tally.promised > 500
     lying = tape._replace(operations=[one for one in tape.operations if not isinstance(one, Sync)])
+    images, again = kept(keep(lying, 60, place))
+    assert again == lying
+    assert [*map(type, again.operations)] == [*map(type, lying.operations)]
     with pytest.raises((AssertionError, StoreError)):
-        images_of(lying, 60, place)
+        images_of(again, images, place)
 
 
 def test_with_normal_durability_what_is_lost_comes_back_from_peers_and_no_dot_is_used_twice(place, monkeypatch):
