@@ -148,10 +148,12 @@ def main() -> int:
     for (kind, outcome), times in sorted(counts.items()):
         print(f"| {kind} | {outcome} | {times:,} |")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(
-        f"\nseed {chosen.seed}: {counts.total():,} in {took:.0f} s of CPU, {peak >> 20} MiB at most; nothing found"
-    )
-    return int(peak > MEMORY)
+    print(f"\nseed {chosen.seed}: {counts.total():,} in {took:.0f} s of CPU, {peak >> 20} MiB at most; ", end="")
+    if peak > MEMORY:
+        print(f"more than the {MEMORY >> 20} MiB that it may take")
+        return 1
+    print("nothing found")
+    return 0
 
 
 if __name__ == "__main__":
