@@ -121,7 +121,7 @@ class StoredBlocks(Door):
     def __init__(self) -> None:
         made = world(1)
         full = world(1, full=True)
-        self._blocks = [(Blocks(each), row) for each in (made, full) for row in Blocks(each).rows]
+        self._blocks = [(blocks, row) for blocks in map(Blocks, (made, full)) for row in blocks.rows]
 
     def seeds(self) -> Iterator[bytes]:
         for number, (_, row) in enumerate(self._blocks):
