@@ -244,7 +244,4 @@ class DirectReplica:
 
     def all_slices(self) -> Iterator[Slice]:
         """Everything the log holds, log by log."""
-        reader = self.reader()
-        for lineage in self.core.memory.lineages.values():
-            for row in lineage.rows:
-                yield from reader.whole(row)
+        return self.reader().everything()

@@ -268,6 +268,12 @@ class Reader:
             yield piece
             seq = piece.last
 
+    def everything(self) -> Iterator[Slice]:
+        """All that is held, log by log."""
+        for lineage in self.lineages.values():
+            for row in lineage.rows:
+                yield from self.whole(row)
+
     def _later(self, blocks: list[tuple[int, int]], after: VersionVector) -> list[tuple[int, int]]:
         """Those of some blocks that may hold what `after` does not: of a log that has one history, the last block
         that begins in it and those behind that."""

@@ -37,6 +37,7 @@ from replica.direct import DirectReplica
 from replica.mark import inode_of
 from replica.memory import MemoryLog
 from replica.sqlite import SqliteLog
+from tests.material import copied
 from tests.promises import agree, at_rest, broken, facts_of, nothing_else, reused, well
 from tests.recorder import NAMES, Recorder, can_record
 from tests.shop import ItemAdded
@@ -166,16 +167,6 @@ def cuts(operations: list[Operation]) -> Iterator[Cut]:
                 assert not isinstance(peer.ingest(slices), Gap)
                 peer.flush()
     yield Cut(len(operations), promises, peer.log, disk)
-
-
-def copied(log: MemoryLog) -> MemoryLog:
-    """Another log in memory that holds the same."""
-    other = MemoryLog()
-    for name, held in vars(log).items():
-        if isinstance(held, dict):
-            held = {key: value.copy() if isinstance(value, (dict, list)) else value for key, value in held.items()}
-        setattr(other, name, held)
-    return other
 
 
 def lay(image: Image, folder: Path, recorded: tuple[int, int]) -> None:

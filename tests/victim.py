@@ -18,7 +18,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from random import Random
 from typing import Any, NamedTuple
@@ -28,7 +28,6 @@ import msgspec
 from replica.block import Slice
 from replica.direct import DirectReplica
 from replica.memory import MemoryLog
-from replica.reading import Reader
 from replica.replica import Replica
 from replica.sqlite import SqliteLog
 from tests.owing import Ask, Counts, Quiz, Said
@@ -113,7 +112,7 @@ async def live(
     stage("opening")
     async with opened(life.path, durability=life.durability) as replica:
         if tell is not None:
-            tell(await replica.read(lambda reader: list(everything(reader))))
+            tell(await replica.read(lambda reader: list(reader.everything())))
             replica.listen(lambda settled: tell(settled.slices))
         stage("living")
         async with asyncio.TaskGroup() as group:
@@ -124,13 +123,6 @@ async def live(
                 group.create_task(_write(replica, life, writer, Random(random.random()), say))
         stage("closing")
     stage("closed")
-
-
-def everything(reader: Reader) -> Iterator[Slice]:
-    """All that a log holds."""
-    for lineage in reader.lineages.values():
-        for row in lineage.rows:
-            yield from reader.whole(row)
 
 
 async def _write(replica: Replica, life: Life, writer: int, random: Random, say: Callable[[Promise], None]) -> None:
