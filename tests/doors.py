@@ -223,6 +223,10 @@ def _edit(text: str) -> bytes:
     return TextState().edit(0, 0, text, STRANGER, [])[0]
 
 
+HELD = TextState().edit(0, 0, "ab", STRANGER ^ 1, [])[0]
+"""A text by somebody else: who edits under an id of another can make replicas differ (docs/guarantees.md)."""
+
+
 class Texts(Door):
     """Edits of a text."""
 
@@ -235,7 +239,7 @@ class Texts(Door):
 
     def enter(self, data: bytes) -> None:
         try:
-            state = TextState() | TextState.of(_edit("ab"))
+            state = TextState() | TextState.of(HELD)
             state = state | TextState.of(data)
             str(state)
             assert str(TextState.of(state.to_bytes())) == str(state)
