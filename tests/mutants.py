@@ -141,8 +141,6 @@ MUTANTS = [
            "commits = [commit for commit, _ in self.news]"),
     Mutant("what is due is carried out by everybody", "replica/owed.py",
            "if promise.owner != core.me or promise.done", "if promise.done"),
-    Mutant("what is due is carried out for ever", "replica/owed.py",
-           "    if promise is not None and not promise.done:", "    if False:"),
     Mutant("a command id is forgotten", "replica/core.py",
            "            draft.done.append(done)\n            self._remember_command(note.command, done)\n",
            "            pass\n"),
