@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from merge.stamp import Stamp
 from merge.version import VersionVector
 from replica.arrange import Gap, Parting, Placed, continues
-from replica.block import Decoded, Head, Slice, Tail
+from replica.block import Head, Slice, Tail
 from replica.commit import Commit, Observed
+from replica.decoded import Decoded
 from replica.derive import needs
 from replica.errors import InvalidBatch
 from replica.folding import fold

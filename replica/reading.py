@@ -26,8 +26,9 @@ from immutables import Map
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
-from replica.block import BLOCK_EVENTS, GENESIS, Decoded, Head, Slice, Tail, counts_of, head_of_block
+from replica.block import BLOCK_EVENTS, GENESIS, Head, Slice, Tail, counts_of, head_of_block
 from replica.commit import MAX_EVENTS, Commit, Observed
+from replica.decoded import Decoded
 from replica.errors import DamagedLog
 from replica.layout import Layout, cut, join
 from replica.lineage import Lineage, Segment
@@ -84,7 +85,7 @@ class Opened(NamedTuple):
 
     def hash_at(self, seq: int) -> bytes | None:
         """The head at `seq`; None where no commit of this block ends there."""
-        if not any(commit.last == seq for commit in self.decoded.commits):
+        if seq not in self.decoded.lasts:
             return None
         return self.before.tail.copy().accept(self.piece, self.decoded, frozenset({seq}))[seq]
 

@@ -118,7 +118,7 @@ MUTANTS = [
            "return Stamp(observed.wall, observed.counter + 1, replica)",
            "return Stamp(observed.wall, observed.counter, replica)"),
     Mutant("a commit has the wall time of the one before it in its block", "replica/block.py",
-           "            wall += step\n", "            wall = self.wall + step\n"),
+           "walls = list(accumulate(steps, initial=self.wall))[1:]", "walls = [self.wall + step for step in steps]"),
     Mutant("a name that a block has given has another number in the next slice", "replica/block.py",
            "self.streams = {name: number for number, name in enumerate(decoded.streams)}",
            "self.streams = {name: number for number, name in enumerate(sorted(decoded.streams))}"),
