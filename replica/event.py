@@ -17,12 +17,13 @@ million may be declared `class Moved(Event, array_like=True)`: smaller, faster, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
 from merge.version import ReplicaId
+from replica.block import array
 from replica.commit import MAX_NAME, MAX_SCHEMA
 from replica.errors import InvalidEvent
 
@@ -128,6 +129,18 @@ class EventTypes:
         """
         read = self._readers.get((name, schema))
         return None if read is None else read(payload)
+
+    def kind_of(self, name: str, schema: int) -> type[Event] | None:
+        """The class of such events, or None where this code does not know their type in that schema."""
+        return self._classes.get((name, schema))
+
+    def decode_all(self, name: str, schema: int, payloads: Sequence[msgspec.Raw]) -> list[Event]:
+        """Events of one type that is known, in one call. Raises what reading one of them raises."""
+        kind, read = self._classes[name, schema], self._readers[name, schema]
+        if schema != kind.schema:
+            return [read(bytes(payload)) for payload in payloads]
+        events: list[Event] = msgspec.msgpack.decode(array(len(payloads), b"".join(payloads)), type=list[kind])  # type: ignore[valid-type]
+        return events
 
     def admit(self, event: Event) -> tuple[bytes, Event]:
         """The bytes of an event that is about to be recorded, and the event that comes back out of them."""

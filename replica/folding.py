@@ -5,7 +5,8 @@ Rule 2. An event of a type that this code does not know is left out, and so is a
         `replica.lineage`). What is left out is `unfolded`: it is kept, forwarded, and counted.
 Rule 3. A poison event (reading or folding it raises) stops its own stream, with an error that names it. The log,
         sync and every other stream go on.
-Rule 4. Code that has learnt a type folds its streams again from the log. Nothing is added to an old fold: an add
+Rule 4. What is read as runs (`replica.reading`) is folded by column, where that comes to a fold (`replica.bulk`).
+Rule 5. Code that has learnt a type folds its streams again from the log. Nothing is added to an old fold: an add
         that is learnt late could undo a remove that had seen it.
 """
 
@@ -15,9 +16,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from merge.version import NOTHING, Dot, VersionVector
+from replica.bulk import Bulk
 from replica.commit import Commit, Recorded
 from replica.decider import Decider, FoldFailed, Happened
 from replica.introduction import OWN_TYPES
+from replica.reading import Runs
 from replica.snapshot import Folded, Loaded, pause_after
 from replica.status import Unfolded
 from replica.uncollected import uncollected
@@ -36,7 +39,14 @@ def fold_afresh(core: Core, stream: str, loaded: Loaded) -> None:
     memory.presents = memory.presents.set(stream, begun)
     memory.stands = memory.stands.set(stream, loaded.stands)
     core.folded[stream] = Folded(loaded.events, loaded.events, pause_after(loaded.size, core.every))
-    fold(core, loaded.commits, only=stream)
+    bulk = _in_bulk(core, stream, begun, loaded.commits)
+    if bulk is None:
+        fold(core, loaded.commits, only=stream)
+        return
+    state, taken = bulk
+    memory.presents = memory.presents.set(stream, state)
+    memory.stands = memory.stands.set(stream, loaded.stands | VersionVector(taken.stands))
+    core.count(stream, taken.events)
 
 
 @uncollected
@@ -83,10 +93,27 @@ def fold_within(core: Core, stream: str, commits: Contexts, version: VersionVect
     return fold_apart(core, stream, Loaded(None, NOTHING, 0, inside))
 
 
+def _in_bulk(core: Core, stream: str, begun: Any, commits: Contexts) -> tuple[Any, Bulk] | None:
+    """The fold of what comes as runs, by column; None where that does not come to a fold."""
+    if not isinstance(commits, Runs) or stream in core.draft.memory.poison:
+        return None
+    bulk = Bulk(core.aggregate_of(stream), core.types, stream)
+    try:
+        for run in reversed(commits.runs):
+            bulk.take(run)
+        return bulk.fold(begun), bulk
+    except Exception:
+        return None  # the other path raises it again, and knows which event it was
+
+
 @uncollected
 def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
     """The fold of a stream, apart from what is in memory. Raises what reading or folding raises."""
     aggregate = core.aggregate_of(stream)
+    begun = aggregate.empty() if loaded.fold is None else loaded.fold
+    bulk = _in_bulk(core, stream, begun, loaded.commits)
+    if bulk is not None:
+        return bulk[0]
     found = []
     for commit, context in loaded.commits:
         for seq, event in enumerate(commit.events, commit.first):
@@ -94,7 +121,7 @@ def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
                 happened = as_happened(core, aggregate, commit, Dot(commit.replica, seq), event, context)
                 if happened is not None:
                     found.append(happened)
-    return aggregate.observe_all(aggregate.empty() if loaded.fold is None else loaded.fold, found)
+    return aggregate.observe_all(begun, found)
 
 
 def as_happened(
@@ -109,6 +136,8 @@ def as_happened(
 
 def stands_after(stands: VersionVector, stream: str, commits: Contexts) -> tuple[VersionVector, int]:
     """A version of the stream's own events after some commits; and how many of these they have."""
+    if isinstance(commits, Runs):
+        return commits.stands_after(stands)
     count = 0
     for commit, _ in commits:
         seqs = [seq for seq, event in enumerate(commit.events, commit.first) if event.stream == stream]

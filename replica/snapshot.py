@@ -27,6 +27,7 @@ from merge.version import NOTHING, VersionVector
 from replica.commit import Commit
 from replica.decider import Decider
 from replica.log import Kept, Span
+from replica.plain import folds_by_column
 
 if TYPE_CHECKING:
     from replica.reading import Reader
@@ -43,7 +44,7 @@ PER_PAST = 4
 DIGEST = 16
 """Bytes at the beginning of a snapshot that name its key and all other bytes."""
 
-Contexts = list[tuple[Commit, VersionVector]]
+Contexts = Iterable[tuple[Commit, VersionVector]]
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -227,7 +228,7 @@ def load_streams(
         stream: _load(reader, stream, aggregate_of(stream), limits.get(stream, ()), damaged[stream])
         for stream in damaged
     }
-    whole = reader.streams([stream for stream, loaded in found.items() if loaded is None])
+    whole = commits_of(reader, [stream for stream, loaded in found.items() if loaded is None], aggregate_of)
     return {
         stream: (loaded or Loaded(None, NOTHING, 0, whole[stream]))._replace(damaged=tuple(damaged[stream]))
         for stream, loaded in found.items()
@@ -249,6 +250,17 @@ def _load(
     return None
 
 
+def commits_of(
+    reader: Reader,
+    streams: Sequence[str],
+    aggregate_of: Callable[[str], Decider],
+    after: VersionVector = NOTHING,
+) -> dict[str, Contexts]:
+    """The commits with events of some streams beyond `after`: as runs, where they can be folded by column."""
+    runs = reader.runs([stream for stream in streams if folds_by_column(aggregate_of(stream))], after) or {}
+    return {**reader.streams([stream for stream in streams if stream not in runs], after), **runs}
+
+
 def _newest_first(reader: Reader, stream: str) -> Iterator[Kept]:
     """The snapshots of a stream; the newest one is mostly the one that serves, and the others are not read."""
     newest = reader.log.kept(span(stream), latest=1)
@@ -268,8 +280,10 @@ def upon(
     stands = VersionVector(snapshot.stands)
     if not all(aggregate.serves(stamp, stands, one.stamp, one.context) for one in limits):
         return None
-    commits = reader.streams((stream,), version)[stream]
-    if not all(aggregate.serves(stamp, stands, commit.stamp, context) for commit, context in commits):
+    commits = commits_of(reader, (stream,), lambda _: aggregate, version)[stream]
+    if not folds_by_column(aggregate) and not all(
+        aggregate.serves(stamp, stands, commit.stamp, context) for commit, context in commits
+    ):
         return None
     try:
         fold = aggregate.thaw(snapshot.fold, stamp, stands)
