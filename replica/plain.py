@@ -6,9 +6,8 @@ Rule 1. An effect is plain where it comes, for all events of a type, to the same
         parts of their paths and as what they say. It is learnt by calling `effect` with an event that has holes for
         fields (`merge.effect.Hole`): whoever looks at one fails, and then the effect is not plain.
 Rule 2. That proves it where nothing can be done with a field unnoticed. So what `effect` is made of is checked
-        too: it tests classes of events, reads their fields, calls the operations of the built-in lattices, and puts
-        effects together. It compares nothing with None, has no loop and calls nothing else, on no Python that is
-        not known here. In doubt an effect is not plain, which costs time and nothing else.
+        too: instructions, names and lattices are those that are known here to fail on a hole, or to leave it as it
+        is. In doubt an effect is not plain, which costs time and nothing else.
 Rule 3. A plain effect covers a path where it forgets that path, and says nothing but there and below. What an event
         with such an effect did is undone and done again by any later one of its author that forgets the same path:
         that has seen the event, and all that the event had seen (see `replica.bulk`).
@@ -33,17 +32,21 @@ from replica.event import Event
 
 _PLAIN_VALUES = (Hole, str, int, bool, float, bytes, type(None))
 _HARMLESS = {
-    "BINARY_OP", "BINARY_SUBSCR", "BUILD_LIST", "BUILD_TUPLE", "CALL", "COMPARE_OP", "COPY", "JUMP_FORWARD",
-    "KW_NAMES", "LOAD_ATTR", "LOAD_CONST", "LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_LOAD_FAST", "LOAD_GLOBAL",
-    "LOAD_METHOD", "MATCH_CLASS", "NOP", "POP_JUMP_FORWARD_IF_FALSE", "POP_JUMP_FORWARD_IF_TRUE",
-    "POP_JUMP_IF_FALSE", "POP_JUMP_IF_TRUE", "POP_TOP", "PRECALL", "PUSH_NULL", "RAISE_VARARGS", "RESUME",
-    "RETURN_CONST", "RETURN_VALUE", "STORE_FAST", "STORE_FAST_LOAD_FAST", "STORE_FAST_STORE_FAST", "SWAP",
-    "TO_BOOL", "UNPACK_SEQUENCE",
+    "BINARY_OP", "BINARY_SLICE", "BINARY_SUBSCR", "BUILD_LIST", "BUILD_SLICE", "BUILD_STRING", "BUILD_TUPLE",
+    "CALL", "COMPARE_OP", "CONTAINS_OP", "CONVERT_VALUE", "COPY", "FORMAT_SIMPLE", "FORMAT_VALUE",
+    "FORMAT_WITH_SPEC", "JUMP_FORWARD", "KW_NAMES", "LOAD_ATTR", "LOAD_CONST", "LOAD_FAST", "LOAD_FAST_CHECK",
+    "LOAD_FAST_LOAD_FAST", "LOAD_GLOBAL", "LOAD_METHOD", "MATCH_CLASS", "NOP", "POP_JUMP_FORWARD_IF_FALSE",
+    "POP_JUMP_FORWARD_IF_TRUE", "POP_JUMP_IF_FALSE", "POP_JUMP_IF_TRUE", "POP_TOP", "PRECALL", "PUSH_NULL",
+    "RAISE_VARARGS", "RESUME", "RETURN_CONST", "RETURN_VALUE", "STORE_FAST", "STORE_FAST_LOAD_FAST",
+    "STORE_FAST_STORE_FAST", "SWAP", "TO_BOOL", "UNARY_INVERT", "UNARY_NEGATIVE", "UNARY_NOT", "UNPACK_SEQUENCE",
 }  # fmt: skip
 """Instructions that do nothing with a hole, or fail. Identity, None and the kind of a container are seen without
-asking the value, so that those are not among them; nor is what takes time, leaves the function, or catches."""
-_HARMLESS_GLOBALS = (isinstance, NotImplementedError, TypeError, ValueError)
-"""What an effect may name beside classes of events: `isinstance` fails on a hole, and the others are raised."""
+asking the value, so that those are not among them; nor is what repeats, leaves the function, or catches."""
+_HARMLESS_GLOBALS = (
+    abs, bool, bytes, float, frozenset, int, isinstance, len, list, max, min, set, sorted, str, sum, tuple,
+    AssertionError, KeyError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""What an effect may name beside classes of events: these fail where they are asked of a hole, or are raised."""
 _MORE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 _MATCHED = {"POP_JUMP_FORWARD_IF_NONE", "POP_JUMP_FORWARD_IF_NOT_NONE", "POP_JUMP_IF_NONE", "POP_JUMP_IF_NOT_NONE"}
 """After `MATCH_CLASS`, `COPY` these ask whether a pattern has matched, and nothing of a value."""
@@ -103,7 +106,7 @@ def _learnt(effect: Effect, fields: list[tuple[Hole, Field]]) -> Plain | None:
         return next((field for hole, field in fields if hole is value), value)
 
     forgets = [path for verb, path, _ in effect if verb is Verb.FORGET]
-    if len(forgets) != 1:
+    if not forgets:
         return None
     covered = forgets[0]
     for verb, path, value in effect:
@@ -180,7 +183,7 @@ def _is_harmless(cls: type[Aggregate], kind: type[Event]) -> bool:
     if type(effect) is not FunctionType or effect.__defaults__ or effect.__closure__:
         return False
     code = effect.__code__
-    if code.co_argcount != 2 or code.co_kwonlyargcount or code.co_flags & _MORE or code.co_exceptiontable:
+    if code.co_argcount != 2 or code.co_kwonlyargcount or code.co_flags & _MORE:
         return False
     steps = list(dis.get_instructions(code))
     used = [_global(effect, step.argval) for step in steps if step.opname == "LOAD_GLOBAL"]
