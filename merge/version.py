@@ -173,5 +173,19 @@ class VersionVector:
         return VersionVector, (dict(self.seqs.items()),)
 
 
+class Seen:
+    """What a version holds, and the events of one replica up to `seq`: the context of an event, made in no time."""
+
+    __slots__ = ("_replica", "_seq", "_version")
+
+    def __init__(self, version: VersionVector, replica: int, seq: int) -> None:
+        self._version, self._replica, self._seq = version, replica, seq
+
+    def __contains__(self, dot: object) -> bool:
+        if not isinstance(dot, tuple):
+            return False
+        return (dot[0] == self._replica and dot[1] <= self._seq) or dot in self._version
+
+
 NOTHING = VersionVector(_NOTHING)
 """The empty past."""

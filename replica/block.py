@@ -299,21 +299,23 @@ def head_of_block(store: str, piece: Slice) -> bytes:
 
 def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[Any], list[Any]]:
     """Names for the numbers of a column, and the block's table after it."""
-    names = set(table)
-    out = []
-    for item in column:
-        if type(item) is int:
-            if not 0 <= item < len(table):
-                raise InvalidBatch(f"{_where(piece)} uses a name before it is given")
-            out.append(table[item])
-        elif type(item) is tuple and not (0 < len(item[0]) <= MAX_NAME and 0 <= item[1] <= MAX_SCHEMA):
+    names, out, start = set(table), [], 0
+    given = [at for at, item in enumerate(column) if type(item) is not int]
+    for at in (*given, len(column)):
+        numbers = column[start:at]
+        if numbers and not 0 <= min(numbers) <= max(numbers) < len(table):
+            raise InvalidBatch(f"{_where(piece)} uses a name before it is given")
+        out += [table[number] for number in numbers]
+        if at == len(column):
+            break
+        item, start = column[at], at + 1
+        if type(item) is tuple and not (0 < len(item[0]) <= MAX_NAME and 0 <= item[1] <= MAX_SCHEMA):
             raise InvalidBatch(f"{_where(piece)} has a type whose name or schema version is out of bounds")
-        else:
-            if item in names:
-                raise InvalidBatch(f"{_where(piece)} gives the name {item!r} twice")
-            names.add(item)
-            table.append(item)
-            out.append(item)
+        if item in names:
+            raise InvalidBatch(f"{_where(piece)} gives the name {item!r} twice")
+        names.add(item)
+        table.append(item)
+        out.append(item)
     return out, table
 
 

@@ -15,16 +15,16 @@ Rule 4. Whatever raises on the way is for the path that takes one event after th
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from merge.effect import Effect
+from merge.effect import Path, Verb
 from merge.growing import Growing
-from merge.kernel import Happening
+from merge.stamp import Stamp
 from merge.tree import Tree
-from merge.version import Dot
+from merge.version import Dot, Seen
 from replica.aggregate import Aggregate
 from replica.decider import Decider
 from replica.event import Event, EventTypes
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _KEYS = {str, bytes, int}
 """Where these are equal they are the same key. (True equals 1, and is none.)"""
+
+
+Deeds = Sequence[tuple[Verb, Path, Any]]
 
 
 class _Column(NamedTuple):
@@ -56,7 +59,7 @@ class Bulk:
         self._aggregate, self._types, self._stream = aggregate, types, stream
         self._covered: dict[tuple[int, tuple[Any, ...]], set[Any]] = {}
         """The keys of each kind of path that later events of a log forget."""
-        self._left: list[Happening] = []
+        self._left: list[tuple[Stamp, int, Seen, Deeds]] = []
         self.stands: dict[int, int] = {}
         """The last event of the stream in each log."""
         self.held = 0
@@ -73,13 +76,15 @@ class Bulk:
             return
         self.held += len(picked)
         self.stands.setdefault(decoded.replica, decoded.after + 1 + picked[-1])
-        left: list[tuple[int, Effect]] = []
+        left: list[tuple[int, Deeds]] = []
         columns: dict[tuple[Any, ...], list[_Column]] = {}
         for (name, schema), indices in _by_kind(decoded, picked):
             kind = self._types.kind_of(name, schema)
             if kind is None:
                 continue
-            events = self._types.decode_all(name, schema, [decoded.payloads[at] for at in indices])
+            whole = len(indices) == len(decoded.payloads)
+            payloads = decoded.payloads if whole else [decoded.payloads[at] for at in indices]
+            events = self._types.decode_all(name, schema, payloads, run.opened.piece.columns[-1] if whole else None)
             if kind not in self._aggregate.events:
                 continue
             self.events += len(events)
@@ -94,29 +99,28 @@ class Bulk:
             left += _uncovered(some, self._covered.setdefault((decoded.replica, place), set()))
         self._keep(run, left)
 
-    def _keep(self, run: Run, left: list[tuple[int, Effect]]) -> None:
-        """Keep what is left of a run, with the contexts."""
-        decoded, context, done = run.opened.decoded, run.opened.before.context, 0
-        observing = [at for at, observed in enumerate(decoded.observed) if observed]
-        replica, upcoming = decoded.replica, 0
-        for index, effect in sorted(left, key=itemgetter(0)):
-            seq = decoded.after + 1 + index
-            commit = bisect_left(decoded.lasts, seq, done)
-            while upcoming < len(observing) and observing[upcoming] <= commit:
-                for other, its_seq, _ in decoded.observed[observing[upcoming]] or ():
-                    context = context.advance(other, its_seq)
-                upcoming += 1
-            done = commit
-            if effect:
-                seen = context.advance(replica, seq - 1)
-                self._left.append(Happening(Dot(replica, seq), decoded.stamp(commit), seen, effect))
+    def _keep(self, run: Run, left: list[tuple[int, Deeds]]) -> None:
+        """Keep what is left of a run, with all that its author had seen."""
+        decoded, context = run.opened.decoded, run.opened.before.context
+        replica, after, walls, counters = decoded.replica, decoded.after, decoded.walls, decoded.counters
+        observed = decoded.observed
+        upcoming = [at for at, heads in enumerate(observed) if heads][::-1] if any(observed) else []
+        commit = 0
+        for index, deeds in sorted(left, key=itemgetter(0)):
+            seq = after + 1 + index
+            commit = bisect_left(decoded.lasts, seq, commit)
+            while upcoming and upcoming[-1] <= commit:
+                for other, head, _ in observed[upcoming.pop()] or ():
+                    context = context.advance(other, head)
+            stamp = Stamp(walls[commit], counters[commit], replica)
+            self._left.append((stamp, seq, Seen(context, replica, seq - 1), deeds))
 
     @uncollected
     def fold(self, tree: Tree) -> Tree:
         """The state after all that was taken."""
         growing = Growing(tree)
-        for happening in sorted(self._left, key=lambda one: one.order):
-            growing.happen(happening)
+        for stamp, seq, seen, deeds in sorted(self._left, key=itemgetter(0, 1)):
+            growing.act(Dot(stamp.replica, seq), stamp, seen, deeds)
         return growing.finish()
 
 
@@ -140,7 +144,7 @@ def _keys(plain: Plain, events: Sequence[Event]) -> Iterable[Any] | None:
     return zip(*columns, strict=True) if columns else repeat((), len(events))
 
 
-def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterable[tuple[int, Effect]]:
+def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterator[tuple[int, Deeds]]:
     """The last event for each key that no later run forgets; which covers the key from here on."""
     newest: dict[Any, int] = {}
     for _, indices, _, last in columns:
@@ -151,4 +155,5 @@ def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterable[tuple[int,
         for key, index in newest.items():
             at = last.get(key)
             if at is not None and indices[at] == index:
-                yield index, plain.effect_of(events[at])
+                path = plain.path_of((key,) if len(plain.fields) == 1 else key)
+                yield index, plain.deeds_of(events[at], path)

@@ -134,12 +134,18 @@ class EventTypes:
         """The class of such events, or None where this code does not know their type in that schema."""
         return self._classes.get((name, schema))
 
-    def decode_all(self, name: str, schema: int, payloads: Sequence[msgspec.Raw]) -> list[Event]:
-        """Events of one type that is known, in one call. Raises what reading one of them raises."""
+    def decode_all(
+        self, name: str, schema: int, payloads: Sequence[msgspec.Raw], joined: bytes | None = None
+    ) -> list[Event]:
+        """Events of one type that is known, in one call; `joined` is all payloads, where that is at hand.
+
+        Raises what reading one of them raises.
+        """
         kind, read = self._classes[name, schema], self._readers[name, schema]
         if schema != kind.schema:
             return [read(bytes(payload)) for payload in payloads]
-        events: list[Event] = msgspec.msgpack.decode(array(len(payloads), b"".join(payloads)), type=list[kind])  # type: ignore[valid-type]
+        column = array(len(payloads), b"".join(payloads) if joined is None else joined)
+        events: list[Event] = msgspec.msgpack.decode(column, type=list[kind])  # type: ignore[valid-type]
         return events
 
     def admit(self, event: Event) -> tuple[bytes, Event]:

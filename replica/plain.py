@@ -18,12 +18,12 @@ from __future__ import annotations
 import builtins
 import dis
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from merge.effect import Deed, Effect, Hole, Verb, check_key
+from merge.effect import Effect, Hole, Key, Path, Verb, check_key
 from merge.lattice import Lattice
 from merge.product import Product
 from replica.aggregate import Aggregate
@@ -55,25 +55,30 @@ _MATCHED = {"POP_JUMP_FORWARD_IF_NONE", "POP_JUMP_FORWARD_IF_NOT_NONE", "POP_JUM
 class Plain(NamedTuple):
     """What all events of a type do."""
 
-    deeds: tuple[tuple[Verb, tuple[Any, ...], Any], ...]
-    """A verb, the parts of a path, and a value; a `Field` stands for that field of the event."""
     place: tuple[Any, ...]
-    """The path that it covers, with None for a part that is a field."""
+    """The path that it covers, with None for each part that is a field."""
     fields: tuple[str, ...]
-    """The fields that are parts of that path."""
+    """These fields."""
+    deeds: tuple[tuple[Verb, tuple[Any, ...], Any], ...]
+    """A verb, the parts of the path below that one, and a value; a `Field` stands for that field of the event."""
 
-    def effect_of(self, event: Event) -> Effect:
-        """What one of them does."""
-        return Effect(
-            [
-                Deed(
-                    verb,
-                    tuple([check_key(getattr(event, p.name)) if type(p) is Field else p for p in parts]),
-                    getattr(event, value.name) if type(value) is Field else value,
-                )
-                for verb, parts, value in self.deeds
-            ]
-        )
+    def deeds_of(self, event: Event, path: Path) -> list[tuple[Verb, Path, Any]]:
+        """What one of them does, which covers `path`."""
+        return [
+            (
+                verb,
+                (*path, *(_part(event, part) for part in parts)) if parts else path,
+                getattr(event, value.name) if type(value) is Field else value,
+            )
+            for verb, parts, value in self.deeds
+        ]
+
+    def path_of(self, keys: Sequence[Any]) -> Path:
+        """The path that an event with these keys covers. InvalidKey where it could not be said to."""
+        if len(keys) == 1 and self.place[-1] is None:
+            return (*self.place[:-1], check_key(keys[0]))
+        each = iter(keys)
+        return tuple([check_key(next(each)) if part is None else part for part in self.place])
 
 
 class Field(NamedTuple):
@@ -116,12 +121,15 @@ def _learnt(effect: Effect, fields: list[tuple[Hole, Field]]) -> Plain | None:
         if any(type(part) not in (Hole, str, int, bytes) for part in path):
             return None
     parts = [known(part) for part in covered]
-    place: tuple[Any, ...] = tuple(None if type(part) is Field else part for part in parts)
     return Plain(
-        tuple((verb, tuple(map(known, path)), known(value)) for verb, path, value in effect),
-        place,
+        tuple(None if type(part) is Field else part for part in parts),
         tuple(part.name for part in parts if type(part) is Field),
+        tuple((verb, tuple(map(known, path[len(parts) :])), known(value)) for verb, path, value in effect),
     )
+
+
+def _part(event: Event, part: Any) -> Key:
+    return check_key(getattr(event, part.name)) if type(part) is Field else part
 
 
 # --- what the proof rests on ---

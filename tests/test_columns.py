@@ -34,6 +34,7 @@ from tests.house import (
     GARDEN,
     HOUSE,
     THINGS,
+    Allowed,
     CardCleared,
     Counted,
     House,
@@ -256,14 +257,16 @@ def test_where_an_id_has_two_histories_there_are_no_columns():
 def test_plain_effects_are_found():
     """Those of the house that cover a path, in match statements, by attributes, through maps and products."""
     assert folds_by_column(House())
-    plain = {kind.__name__ for kind in House.events if plain_effect(House, kind)}
-    assert plain == {kind.__name__ for kind in House.events} - {"Counted", "Voted", "PutAndTagged", "PutUnlessLong"}
+    found = {kind.__name__ for kind in House.events if plain_effect(House, kind)}
+    assert found == {kind.__name__ for kind in House.events} - {"Counted", "Voted", "PutAndTagged", "PutUnlessLong"}
     put = plain_effect(House, PutInto)
     assert put is not None
     assert (put.place, put.fields) == (("rooms", None, None, None), ("room", "shelf", "thing"))
     assert plain_effect(House, CardCleared).place == ("cards", None)
-    for event in (Put("k", "v"), PutInto("r", 1, b"t"), CardCleared("c")):
-        assert plain_effect(House, type(event)).effect_of(event) == House().effect_of(event)
+    for event in (Put("k", "v"), PutInto("r", 1, b"t"), CardCleared("c"), Allowed(3)):
+        plain = plain_effect(House, type(event))
+        deeds = plain.deeds_of(event, plain.path_of([getattr(event, name) for name in plain.fields]))
+        assert tuple(deeds) == House().effect_of(event)
     assert not any(plain_effect(House, kind) for kind in (Counted, PutAndTagged))
     assert plain_effect(ShoppingList, ItemAdded)
     assert not plain_effect(ShoppingList, NoteEdited)
