@@ -1,4 +1,4 @@
-"""The workload of catching up and of presents: one of 1,000 keys (16 characters) is set to a JSON value of 40 bytes.
+"""The workload of catching up and of presents: one of 1,000 keys (16 characters) is set to 40 bytes of JSON.
 
 Ten replicas write in turns, one event a commit, and whenever each has written so many events it has heard what the
 others wrote before: so contexts are as they arise. In one stream, or in many.
