@@ -231,7 +231,7 @@ class Tail:
         walls = list(accumulate(steps, initial=self.wall))[1:]
         if min(walls) < 0 or max(walls) >= LAST_WALL:
             raise InvalidBatch(f"{_where(piece)} has a stamp outside of time")
-        if not all(_ascending(observed) for observed in seen if observed):
+        if any(seen) and not all(_ascending(observed) for observed in seen if observed):
             raise InvalidBatch(f"{_where(piece)} names more than {MAX_OBSERVED} heads, or names one log twice")
         size = len(piece.columns[7])
         if self.payload + size >= min(BLOCK_PAYLOAD, MAX_PAYLOAD):
@@ -299,8 +299,8 @@ def head_of_block(store: str, piece: Slice) -> bytes:
 
 def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[Any], list[Any]]:
     """Names for the numbers of a column, and the block's table after it."""
-    names, out, start = set(table), [], 0
     given = [at for at, item in enumerate(column) if type(item) is not int]
+    names, out, start = set(table if given else ()), [], 0
     for at in (*given, len(column)):
         numbers = column[start:at]
         if numbers and not 0 <= min(numbers) <= max(numbers) < len(table):

@@ -6,8 +6,7 @@ of a slice, or a few of its events: a commit as a value of its own is made when 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from msgspec import Raw
@@ -16,7 +15,7 @@ from merge.stamp import Stamp
 from replica.commit import Commit, Note, Observed, Recorded
 
 
-@dataclass
+@dataclass(slots=True)
 class Decoded:
     """The columns of a slice, and the tables and totals that its block has after it."""
 
@@ -39,19 +38,24 @@ class Decoded:
     types: list[tuple[str, int]]
     events: int
     payload: int
+    _lasts: list[int] = field(default_factory=list, compare=False, repr=False)
+    _commits: list[Commit] = field(default_factory=list, compare=False, repr=False)
 
-    @cached_property
+    @property
     def lasts(self) -> list[int]:
         """The last seq of each commit."""
-        return list(accumulate(self.counts, initial=self.after))[1:]
+        if not self._lasts:
+            self._lasts = list(accumulate(self.counts, initial=self.after))[1:]
+        return self._lasts
 
-    def stamp(self, index: int) -> Stamp:
-        """The stamp of one commit."""
-        return Stamp(self.walls[index], self.counters[index], self.replica)
-
-    @cached_property
+    @property
     def commits(self) -> list[Commit]:
         """Its commits, as values."""
+        if not self._commits:
+            self._commits = self._made()
+        return self._commits
+
+    def _made(self) -> list[Commit]:
         replica, start, commits = self.replica, 0, []
         recorded = [
             Recorded(stream, kind, schema, bytes(payload))
