@@ -1,7 +1,8 @@
 """A present from its log, without a snapshot: by column, and one event after the other (see `replica.bulk`).
 
 100,000 events (1,000,000 with --full) of one writer and of ten, in one stream of a file; and as many in 1,000
-streams, of which a hundred are read one by one. From asking until the present is there, in a replica that was just opened.
+streams, of which a hundred are read one by one. From asking until the present is there, in a replica that was just
+opened.
 """
 
 from __future__ import annotations

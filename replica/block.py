@@ -299,6 +299,9 @@ def head_of_block(store: str, piece: Slice) -> bytes:
 
 def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[Any], list[Any]]:
     """Names for the numbers of a column, and the block's table after it."""
+    repeated = 1
+    if not table and type(column[0]) is not int and column.count(0) == len(column) - 1:
+        column, repeated = column[:1], len(column)  # one name, given by the first and used by all others
     given = [at for at, item in enumerate(column) if type(item) is not int]
     names, out, start = set(table if given else ()), [], 0
     for at in (*given, len(column)):
@@ -316,7 +319,7 @@ def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[An
         names.add(item)
         table.append(item)
         out.append(item)
-    return out, table
+    return out * repeated, table
 
 
 def _ascending(observed: list[tuple[int, int, bytes]]) -> bool:

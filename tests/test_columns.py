@@ -17,6 +17,7 @@ from merge.effect import Effect, Hole, HoleLookedAt, replace
 from merge.stamp import next_stamp
 from merge.version import NOTHING, VersionVector
 from replica import Aggregate, Event
+from replica.backend import MemoryBackend
 from replica.bulk import Bulk
 from replica.commit import Recorded
 from replica.digest import canonical, digest
@@ -28,6 +29,7 @@ from replica.memory import MemoryLog
 from replica.plain import folds_by_column, plain_effect
 from replica.recording import introduce, record
 from replica.snapshot import Loaded, commits_of
+from replica.travel import TimeTravel
 from tests.histories import STEPS, STREAMS, play
 from tests.house import (
     FACTS,
@@ -44,6 +46,7 @@ from tests.house import (
     PutInto,
     fact,
 )
+from tests.loop import in_loop
 from tests.shop import ItemAdded, Journal, NoteEdited, ShoppingList
 
 
@@ -161,6 +164,33 @@ def test_every_present_is_the_naive_fold(steps):
             assert digest(shown.canonical(shown.state)) == digest(
                 shown.canonical(aggregate.present_of(want, stream, NOTHING).state)
             )
+
+
+@in_loop
+async def test_a_past_is_read_in_portions_and_is_the_naive_fold():
+    """Of many blocks of two logs, from the beginning, and on from the past that was read before."""
+    alice, bob = replica("alice"), replica("bob")
+    for number in range(300):
+        author, other = (alice, bob) if number % 7 < 4 else (bob, alice)
+        say(author, number, *[FACTS[(number * 5 + more) % len(FACTS)] for more in range(number % 3 + 1)])
+        if number % 20 == 0:
+            tell(author, other)
+    tell(bob, alice)
+    travel = TimeTravel(alice.core, MemoryBackend(alice.log))
+    me, other = int(alice.core.me), int(bob.core.me)
+    for seq in (10, 90, 40, 250, 299):
+        view = await travel.at((me, _boundary(alice, seq)))
+        assert (await view.present(HOUSE)).state == naive(alice, HOUSE, view.version)
+        assert view.version[me] >= seq
+        assert seq < 90 or view.version[other]
+    assert alice.core.memory.presents.get(HOUSE) is None
+
+
+def _boundary(author: DirectReplica, seq: int) -> int:
+    """The end of the commit with an event."""
+    found = author.reader().commit(author.core.me, seq)
+    assert found is not None
+    return found[0].last
 
 
 def test_what_is_covered_is_not_folded():
