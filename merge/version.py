@@ -186,6 +186,11 @@ class Seen:
             return False
         return (dot[0] == self._replica and dot[1] <= self._seq) or dot in self._version
 
+    @property
+    def version(self) -> VersionVector:
+        """The same as a version."""
+        return self._version.advance(self._replica, self._seq)
+
 
 NOTHING = VersionVector(_NOTHING)
 """The empty past."""

@@ -15,7 +15,7 @@ Rule 4. Whatever raises on the way is for the path that takes one event after th
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,22 +24,26 @@ from merge.effect import Path, Verb
 from merge.growing import Growing
 from merge.stamp import Stamp
 from merge.tree import Tree
-from merge.version import Dot, Seen
+from merge.version import NOTHING, Dot, Seen, VersionVector
 from replica.aggregate import Aggregate
-from replica.decider import Decider
+from replica.decider import Decider, FoldFailed, Happened
 from replica.event import Event, EventTypes
 from replica.plain import Plain, plain_effect
 from replica.uncollected import uncollected
 
 if TYPE_CHECKING:
     from replica.decoded import Decoded
-    from replica.reading import Run
+    from replica.reading import Place, Reader, Run
 
 _KEYS = {str, bytes, int}
 """Where these are equal they are the same key. (True equals 1, and is none.)"""
 
 
-Deeds = Sequence[tuple[Verb, Path, Any]]
+class _Left(NamedTuple):
+    """An event that is to be folded, and what it does."""
+
+    event: Event
+    deeds: Sequence[tuple[Verb, Path, Any]]
 
 
 class _Column(NamedTuple):
@@ -59,8 +63,8 @@ class Bulk:
         self._aggregate, self._types, self._stream = aggregate, types, stream
         self._covered: dict[tuple[int, tuple[Any, ...]], set[Any]] = {}
         """The keys of each kind of path that later events of a log forget."""
-        self._left: list[tuple[Stamp, int, Seen, Deeds]] = []
-        self.stands: dict[int, int] = {}
+        self._left: list[tuple[Stamp, int, Seen, _Left]] = []
+        self._stands: dict[int, int] = {}
         """The last event of the stream in each log."""
         self.held = 0
         """Events of the stream."""
@@ -75,8 +79,8 @@ class Bulk:
         if not picked:
             return
         self.held += len(picked)
-        self.stands.setdefault(decoded.replica, decoded.after + 1 + picked[-1])
-        left: list[tuple[int, Deeds]] = []
+        self._stands.setdefault(decoded.replica, decoded.after + 1 + picked[-1])
+        left: list[tuple[int, _Left]] = []
         columns: dict[tuple[Any, ...], list[_Column]] = {}
         for (name, schema), indices in _by_kind(decoded, picked):
             kind = self._types.kind_of(name, schema)
@@ -91,7 +95,7 @@ class Bulk:
             plain = plain_effect(type(self._aggregate), kind)
             keys = None if plain is None else _keys(plain, events)
             if plain is None or keys is None:
-                left += zip(indices, map(self._aggregate.effect_of, events), strict=True)
+                left += zip(indices, [_Left(e, self._aggregate.effect_of(e)) for e in events], strict=True)
             else:
                 last = dict(zip(keys, range(len(events)), strict=False))
                 columns.setdefault(plain.place, []).append(_Column(plain, indices, events, last))
@@ -99,29 +103,64 @@ class Bulk:
             left += _uncovered(some, self._covered.setdefault((decoded.replica, place), set()))
         self._keep(run, left)
 
-    def _keep(self, run: Run, left: list[tuple[int, Deeds]]) -> None:
+    def _keep(self, run: Run, left: list[tuple[int, _Left]]) -> None:
         """Keep what is left of a run, with all that its author had seen."""
         decoded, context = run.opened.decoded, run.opened.before.context
         replica, after, walls, counters = decoded.replica, decoded.after, decoded.walls, decoded.counters
         observed = decoded.observed
         upcoming = [at for at, heads in enumerate(observed) if heads][::-1] if any(observed) else []
         commit = 0
-        for index, deeds in sorted(left, key=itemgetter(0)):
+        for index, event in sorted(left, key=itemgetter(0)):
             seq = after + 1 + index
             commit = bisect_left(decoded.lasts, seq, commit)
             while upcoming and upcoming[-1] <= commit:
                 for other, head, _ in observed[upcoming.pop()] or ():
                     context = context.advance(other, head)
             stamp = Stamp(walls[commit], counters[commit], replica)
-            self._left.append((stamp, seq, Seen(context, replica, seq - 1), deeds))
+            self._left.append((stamp, seq, Seen(context, replica, seq - 1), event))
+
+    def stands_after(self, stands: VersionVector) -> VersionVector:
+        """A version of the stream's own events after all that was taken."""
+        return stands | VersionVector(self._stands)
 
     @uncollected
     def fold(self, tree: Tree) -> Tree:
-        """The state after all that was taken."""
+        """The state after all that was taken; FoldFailed names the event that raised."""
         growing = Growing(tree)
-        for stamp, seq, seen, deeds in sorted(self._left, key=itemgetter(0, 1)):
-            growing.act(Dot(stamp.replica, seq), stamp, seen, deeds)
+        for stamp, seq, seen, (event, deeds) in sorted(self._left, key=itemgetter(0, 1)):
+            dot = Dot(stamp.replica, seq)
+            try:
+                growing.act(dot, stamp, seen, deeds)
+            except Exception as error:
+                raise FoldFailed(Happened(stamp, dot, seen.version, event), error) from error
         return growing.finish()
+
+
+@uncollected
+def in_bulk(
+    reader: Reader, streams: Mapping[str, Decider], types: EventTypes, after: VersionVector = NOTHING
+) -> dict[str, Bulk]:
+    """Some streams beyond `after`, each in bulk, without those that are for the other path.
+
+    A block with events of many streams is read once.
+    """
+    bulks = {stream: Bulk(aggregate, types, stream) for stream, aggregate in streams.items()}
+    places: dict[Place, list[str]] = {}
+    for stream in streams:
+        here = reader.places(stream, after)
+        if here is None:
+            return {}
+        for place in here:
+            places.setdefault(place, []).append(stream)
+    for place, names in sorted(places.items(), key=lambda item: (item[0].row.number, item[0].first), reverse=True):
+        run = reader.run(place)
+        for stream in names:
+            try:
+                if stream in bulks:
+                    bulks[stream].take(run)
+            except Exception:
+                del bulks[stream]  # the other path raises it again, and knows which event it was
+    return bulks
 
 
 def _by_kind(decoded: Decoded, picked: Sequence[int]) -> Iterable[tuple[tuple[str, int], Sequence[int]]]:
@@ -144,7 +183,7 @@ def _keys(plain: Plain, events: Sequence[Event]) -> Iterable[Any] | None:
     return zip(*columns, strict=True) if columns else repeat((), len(events))
 
 
-def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterator[tuple[int, Deeds]]:
+def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterator[tuple[int, _Left]]:
     """The last event for each key that no later run forgets; which covers the key from here on."""
     newest: dict[Any, int] = {}
     for _, indices, _, last in columns:
@@ -156,4 +195,4 @@ def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterator[tuple[int,
             at = last.get(key)
             if at is not None and indices[at] == index:
                 path = plain.path_of((key,) if len(plain.fields) == 1 else key)
-                yield index, plain.deeds_of(events[at], path)
+                yield index, _Left(events[at], plain.deeds_of(events[at], path))

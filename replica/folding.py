@@ -5,14 +5,15 @@ Rule 2. An event of a type that this code does not know is left out, and so is a
         `replica.lineage`). What is left out is `unfolded`: it is kept, forwarded, and counted.
 Rule 3. A poison event (reading or folding it raises) stops its own stream, with an error that names it. The log,
         sync and every other stream go on.
-Rule 4. What is read as runs (`replica.reading`) is folded by column, where that comes to a fold (`replica.bulk`).
+Rule 4. What is read in bulk is folded by column (see `replica.bulk`).
 Rule 5. Code that has learnt a type folds its streams again from the log. Nothing is added to an old fold: an add
         that is learnt late could undo a remove that had seen it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from merge.version import NOTHING, Dot, VersionVector
@@ -20,7 +21,6 @@ from replica.bulk import Bulk
 from replica.commit import Commit, Recorded
 from replica.decider import Decider, FoldFailed, Happened
 from replica.introduction import OWN_TYPES
-from replica.reading import Runs
 from replica.snapshot import Folded, Loaded, pause_after
 from replica.status import Unfolded
 from replica.uncollected import uncollected
@@ -39,14 +39,27 @@ def fold_afresh(core: Core, stream: str, loaded: Loaded) -> None:
     memory.presents = memory.presents.set(stream, begun)
     memory.stands = memory.stands.set(stream, loaded.stands)
     core.folded[stream] = Folded(loaded.events, loaded.events, pause_after(loaded.size, core.every))
-    bulk = _in_bulk(core, stream, begun, loaded.commits)
-    if bulk is None:
-        fold(core, loaded.commits, only=stream)
+    bulk = loaded.commits
+    if not isinstance(bulk, Bulk):
+        fold(core, bulk, only=stream)
         return
-    state, taken = bulk
-    memory.presents = memory.presents.set(stream, state)
-    memory.stands = memory.stands.set(stream, loaded.stands | VersionVector(taken.stands))
-    core.count(stream, taken.events)
+    memory.stands = memory.stands.set(stream, bulk.stands_after(loaded.stands))
+    core.count(stream, bulk.events)
+    _put(core, stream, partial(bulk.fold, begun))
+
+
+def _put(core: Core, stream: str, folded: Callable[[], Any]) -> None:
+    """Let a stream have the state that folding it comes to; poison it where that raises."""
+    memory = core.draft.memory
+    if stream in memory.poison:
+        return
+    try:
+        state = folded()
+    except FoldFailed as failed:
+        name = type(failed.happened.event).__name__
+        _poison(core, stream, f"folding {name} {failed.happened.dot}", failed.why)
+    else:
+        memory.presents = memory.presents.set(stream, state)
 
 
 @uncollected
@@ -67,15 +80,8 @@ def fold(core: Core, news: Contexts, only: str | None = None) -> None:
     memory.stands = memory.stands.update(stands)
     for stream, all_happened in streams.items():
         core.count(stream, len(all_happened))
-        if stream in memory.poison:
-            continue
-        try:
-            state = core.aggregate_of(stream).observe_all(memory.presents[stream], all_happened)
-        except FoldFailed as failed:
-            name = type(failed.happened.event).__name__
-            _poison(core, stream, f"folding {name} {failed.happened.dot}", failed.why)
-        else:
-            memory.presents = memory.presents.set(stream, state)
+        aggregate, present = core.aggregate_of(stream), memory.presents.get(stream)
+        _put(core, stream, partial(aggregate.observe_all, present, all_happened))
 
 
 def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector) -> Happened | None:
@@ -93,27 +99,13 @@ def fold_within(core: Core, stream: str, commits: Contexts, version: VersionVect
     return fold_apart(core, stream, Loaded(None, NOTHING, 0, inside))
 
 
-def _in_bulk(core: Core, stream: str, begun: Any, commits: Contexts) -> tuple[Any, Bulk] | None:
-    """The fold of what comes as runs, by column; None where that does not come to a fold."""
-    if not isinstance(commits, Runs) or stream in core.draft.memory.poison:
-        return None
-    bulk = Bulk(core.aggregate_of(stream), core.types, stream)
-    try:
-        for run in reversed(commits.runs):
-            bulk.take(run)
-        return bulk.fold(begun), bulk
-    except Exception:
-        return None  # the other path raises it again, and knows which event it was
-
-
 @uncollected
 def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
     """The fold of a stream, apart from what is in memory. Raises what reading or folding raises."""
     aggregate = core.aggregate_of(stream)
     begun = aggregate.empty() if loaded.fold is None else loaded.fold
-    bulk = _in_bulk(core, stream, begun, loaded.commits)
-    if bulk is not None:
-        return bulk[0]
+    if isinstance(loaded.commits, Bulk):
+        return loaded.commits.fold(begun)
     found = []
     for commit, context in loaded.commits:
         for seq, event in enumerate(commit.events, commit.first):
@@ -134,10 +126,10 @@ def as_happened(
     return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)
 
 
-def stands_after(stands: VersionVector, stream: str, commits: Contexts) -> tuple[VersionVector, int]:
+def stands_after(stands: VersionVector, stream: str, commits: Contexts | Bulk) -> tuple[VersionVector, int]:
     """A version of the stream's own events after some commits; and how many of these they have."""
-    if isinstance(commits, Runs):
-        return commits.stands_after(stands)
+    if isinstance(commits, Bulk):
+        return commits.stands_after(stands), commits.held
     count = 0
     for commit, _ in commits:
         seqs = [seq for seq, event in enumerate(commit.events, commit.first) if event.stream == stream]

@@ -121,36 +121,6 @@ class Run(NamedTuple):
         return [at for at, name in enumerate(decoded.named[begin:end], begin) if name == stream]
 
 
-class Runs:
-    """The commits of a stream as runs, log by log; in the order of their stamps, for who goes through them."""
-
-    def __init__(self, reader: Reader, stream: str) -> None:
-        self._reader, self._stream = reader, stream
-        self.runs: list[Run] = []
-        self._commits: list[tuple[Commit, VersionVector]] | None = None
-
-    def __iter__(self) -> Iterator[tuple[Commit, VersionVector]]:
-        if self._commits is None:
-            self._commits = [
-                item
-                for opened, start, stop in self.runs
-                for item in self._reader.with_contexts(opened)[start:stop]
-                if any(event.stream == self._stream for event in item[0].events)
-            ]
-            self._commits.sort(key=lambda item: item[0].stamp)
-        return iter(self._commits)
-
-    def stands_after(self, stands: VersionVector) -> tuple[VersionVector, int]:
-        """A version of the stream's own events after these; and how many they are."""
-        count = 0
-        for run in self.runs:
-            picked = run.picked(self._stream)
-            if picked:
-                decoded = run.opened.decoded
-                stands, count = stands.advance(decoded.replica, decoded.after + 1 + picked[-1]), count + len(picked)
-        return stands, count
-
-
 class Blocks:
     """Full blocks that were read lately, by whatever readers of one log: they never change."""
 
@@ -466,26 +436,6 @@ class Reader:
         opened = self.open(place.row, place.first)
         lasts = opened.decoded.lasts
         return Run(opened, bisect_right(lasts, place.after), bisect_right(lasts, place.upto))
-
-    @uncollected
-    def runs(self, streams: Iterable[str], after: VersionVector = NOTHING) -> dict[str, Runs] | None:
-        """The commits that hold events of some streams, as runs; None where an id has several histories.
-
-        A block with events of many is read once.
-        """
-        found = {stream: Runs(self, stream) for stream in streams}
-        places: dict[Place, list[str]] = {}
-        for stream in found:
-            here = self.places(stream, after)
-            if here is None:
-                return None
-            for place in here:
-                places.setdefault(place, []).append(stream)
-        for place, names in sorted(places.items(), key=lambda item: (item[0].row.number, item[0].first)):
-            run = self.run(place)
-            for stream in names:
-                found[stream].runs.append(run)
-        return found
 
     def last_before(self, replica: int, limit: Stamp) -> int:
         """The last event of a replica that is stamped before `limit`; 0 for none. About log2 of its blocks."""

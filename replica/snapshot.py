@@ -24,8 +24,10 @@ import msgspec
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
+from replica.bulk import Bulk, in_bulk
 from replica.commit import Commit
 from replica.decider import Decider
+from replica.event import EventTypes
 from replica.log import Kept, Span
 from replica.plain import folds_by_column
 
@@ -85,7 +87,7 @@ class Loaded(NamedTuple):
     """None: from the beginning."""
     stands: VersionVector
     events: int
-    commits: Contexts
+    commits: Contexts | Bulk
     size: int = 0
     """Bytes of the snapshot."""
     damaged: tuple[str, ...] = ()
@@ -220,15 +222,17 @@ def load_streams(
     reader: Reader,
     streams: Iterable[str],
     aggregate_of: Callable[[str], Decider],
+    types: EventTypes,
     limits: Mapping[str, Sequence[Limit]],
 ) -> dict[str, Loaded]:
     """Some streams, each from its newest snapshot that serves, and the commits after it."""
     damaged: dict[str, list[str]] = {stream: [] for stream in streams}
     found = {
-        stream: _load(reader, stream, aggregate_of(stream), limits.get(stream, ()), damaged[stream])
+        stream: _load(reader, stream, aggregate_of(stream), types, limits.get(stream, ()), damaged[stream])
         for stream in damaged
     }
-    whole = commits_of(reader, [stream for stream, loaded in found.items() if loaded is None], aggregate_of)
+    unheld = {stream: aggregate_of(stream) for stream, loaded in found.items() if loaded is None}
+    whole = commits_of(reader, unheld, types)
     return {
         stream: (loaded or Loaded(None, NOTHING, 0, whole[stream]))._replace(damaged=tuple(damaged[stream]))
         for stream, loaded in found.items()
@@ -236,13 +240,18 @@ def load_streams(
 
 
 def _load(
-    reader: Reader, stream: str, aggregate: Decider, limits: Sequence[Limit], damaged: list[str]
+    reader: Reader,
+    stream: str,
+    aggregate: Decider,
+    types: EventTypes,
+    limits: Sequence[Limit],
+    damaged: list[str],
 ) -> Loaded | None:
     for kept in _newest_first(reader, stream):
         try:
             snapshot = read(kept)
             if snapshot.fingerprint == aggregate.fingerprint():
-                loaded = upon(reader, stream, aggregate, snapshot, limits)
+                loaded = upon(reader, stream, aggregate, types, snapshot, limits)
                 if loaded is not None:
                     return loaded
         except Damaged as error:
@@ -252,13 +261,13 @@ def _load(
 
 def commits_of(
     reader: Reader,
-    streams: Sequence[str],
-    aggregate_of: Callable[[str], Decider],
+    streams: Mapping[str, Decider],
+    types: EventTypes,
     after: VersionVector = NOTHING,
-) -> dict[str, Contexts]:
-    """The commits with events of some streams beyond `after`: as runs, where they can be folded by column."""
-    runs = reader.runs([stream for stream in streams if folds_by_column(aggregate_of(stream))], after) or {}
-    return {**reader.streams([stream for stream in streams if stream not in runs], after), **runs}
+) -> dict[str, Contexts | Bulk]:
+    """The commits with events of some streams beyond `after`: in bulk, where they can be folded by column."""
+    bulks = in_bulk(reader, {stream: one for stream, one in streams.items() if folds_by_column(one)}, types, after)
+    return {**reader.streams([stream for stream in streams if stream not in bulks], after), **bulks}
 
 
 def _newest_first(reader: Reader, stream: str) -> Iterator[Kept]:
@@ -270,7 +279,12 @@ def _newest_first(reader: Reader, stream: str) -> Iterator[Kept]:
 
 
 def upon(
-    reader: Reader, stream: str, aggregate: Decider, snapshot: Snapshot, limits: Sequence[Limit] = ()
+    reader: Reader,
+    stream: str,
+    aggregate: Decider,
+    types: EventTypes,
+    snapshot: Snapshot,
+    limits: Sequence[Limit] = (),
 ) -> Loaded | None:
     """A stream from one snapshot; None where that does not serve. Damaged where its fold cannot be read."""
     version, stamp = VersionVector(snapshot.version), Stamp(*snapshot.stamp)
@@ -280,8 +294,8 @@ def upon(
     stands = VersionVector(snapshot.stands)
     if not all(aggregate.serves(stamp, stands, one.stamp, one.context) for one in limits):
         return None
-    commits = commits_of(reader, (stream,), lambda _: aggregate, version)[stream]
-    if not folds_by_column(aggregate) and not all(
+    commits = commits_of(reader, {stream: aggregate}, types, version)[stream]
+    if not isinstance(commits, Bulk) and not all(
         aggregate.serves(stamp, stands, commit.stamp, context) for commit, context in commits
     ):
         return None

@@ -218,7 +218,7 @@ class View:
                 return None  # the other path raises it again, and knows which event it was
             await asyncio.sleep(0)
         try:
-            return None if places is None else Fold(bulk.fold(base.fold), base.stands | VersionVector(bulk.stands))
+            return None if places is None else Fold(bulk.fold(base.fold), bulk.stands_after(base.stands))
         except Exception:
             return None
 

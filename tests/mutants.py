@@ -102,7 +102,7 @@ MUTANTS = [
     Mutant("a replica that was set back goes on under its id", "replica/ingest.py",
            "            core.succeed()\n", "            pass\n"),
     Mutant("a snapshot is taken at an older version than it says", "replica/snapshot.py",
-           "commits = commits_of(reader, (stream,), lambda _: aggregate, version)[stream]", "commits = []"),
+           "commits = commits_of(reader, {stream: aggregate}, types, version)[stream]", "commits = []"),
     Mutant("what is loaded stands at nothing", "replica/folding.py",
            "memory.stands = memory.stands.set(stream, loaded.stands)",
            "memory.stands = memory.stands.set(stream, NOTHING)"),

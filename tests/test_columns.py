@@ -47,7 +47,7 @@ from tests.house import (
     fact,
 )
 from tests.loop import in_loop
-from tests.shop import ItemAdded, Journal, NoteEdited, ShoppingList
+from tests.shop import HOME, ItemAdded, Journal, NoteEdited, ShoppingList
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -156,7 +156,8 @@ def test_every_present_is_the_naive_fold(steps):
         fresh = DirectReplica(one.log, "shop", one.core.identity.name, (ShoppingList, Journal), random=Random(1))
         for stream in STREAMS:
             aggregate = fresh.core.aggregate_of(stream)
-            loaded = commits_of(fresh.reader(), [stream], fresh.core.aggregate_of)[stream]
+            loaded = commits_of(fresh.reader(), {stream: aggregate}, fresh.core.types)[stream]
+            assert isinstance(loaded, Bulk) == (aggregate.stream == "list")
             folded = fold_apart(fresh.core, stream, Loaded(None, NOTHING, 0, loaded))
             want = naive(fresh, stream)
             assert aggregate.same(folded, want)
@@ -212,10 +213,9 @@ def test_a_stream_that_is_loaded_stands_where_its_own_events_end():
     say(alice, 1, fact(Put("k", "v")), fact(Named("x")), ("Unheard", 1, b"\xc0"))
     say(alice, 2, fact(Put("k", "v")), stream=GARDEN)
     one, other = replica("alice", alice.log), replica("alice", alice.log)
-    other.core.types = alice.core.types
     for hub in (one, other):
         if hub is other:
-            hub.reader = lambda hub=hub: _without_columns(DirectReplica.reader(hub))
+            hub.reader = lambda hub=hub: _without_places(DirectReplica.reader(hub))
         hub.present(HOUSE)
     assert one.core.memory.stands == other.core.memory.stands
     assert one.core.memory.presents == other.core.memory.presents
@@ -223,8 +223,8 @@ def test_a_stream_that_is_loaded_stands_where_its_own_events_end():
     assert one.core.memory.stands[HOUSE] == VersionVector({alice.core.me: 4})
 
 
-def _without_columns(reader: Any) -> Any:
-    reader.runs = lambda *_: None
+def _without_places(reader: Any) -> Any:
+    reader.places = lambda *_: None
     return reader
 
 
@@ -242,6 +242,14 @@ def test_a_poison_event_is_named_though_a_later_one_covers_it(bad, words):
     say(alice, 1, fact(Put("k", "v")), bad, fact(Put("k", "w")))
     with pytest.raises(PoisonEvent, match=words.format(f"{alice.core.me:016x}")):
         replica("alice", alice.log).present(HOUSE)
+
+
+def test_an_edit_of_a_text_that_is_none_is_named_among_what_is_folded_by_column():
+    """It is read, and raises only when it is folded."""
+    alice = replica("alice", kind=ShoppingList)
+    say(alice, 1, fact(ItemAdded("milk")), fact(NoteEdited(b"nonsense")), fact(ItemAdded("milk")), stream=HOME)
+    with pytest.raises(PoisonEvent, match=f"folding NoteEdited {alice.core.me:016x}:3 raised TextError"):
+        replica("alice", alice.log, kind=ShoppingList).present(HOME)
 
 
 class AnyPut(Event):
@@ -277,7 +285,7 @@ def test_where_an_id_has_two_histories_there_are_no_columns():
     hub = replica("hub")
     tell(alice, hub)
     tell(twin, hub)
-    assert hub.reader().runs([HOUSE]) is None
+    assert hub.reader().places(HOUSE, NOTHING) is None
     assert hub.present(HOUSE).state == naive(hub, HOUSE)
 
 
