@@ -127,7 +127,7 @@ class Bulk:
     def fold(self, tree: Tree) -> Tree:
         """The state after all that was taken; FoldFailed names the event that raised."""
         growing = Growing(tree)
-        for stamp, seq, seen, (event, deeds) in sorted(self._left, key=itemgetter(0, 1)):
+        for stamp, seq, seen, (event, deeds) in sorted(self._left, key=itemgetter(0)):  # a commit lies in one run
             dot = Dot(stamp.replica, seq)
             try:
                 growing.act(dot, stamp, seen, deeds)

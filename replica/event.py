@@ -104,9 +104,11 @@ class EventTypes:
     def __init__(self, classes: Iterable[type[Event]]) -> None:
         self._readers: dict[tuple[str, int], Callable[[bytes], Event]] = {}
         self._classes: dict[tuple[str, int], type[Event]] = {}
+        self._columns: dict[type[Event], Callable[[bytes], list[Event]]] = {}
         for kind in classes:
             _check(kind)
             decode = msgspec.msgpack.Decoder(kind).decode
+            self._columns[kind] = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type]
             for name, schema in readable(kind):
                 self._claim(name, schema, kind)
                 self._readers[name, schema] = decode if schema == kind.schema else _upcast(kind, schema, decode)
@@ -144,9 +146,7 @@ class EventTypes:
         kind, read = self._classes[name, schema], self._readers[name, schema]
         if schema != kind.schema:
             return [read(bytes(payload)) for payload in payloads]
-        column = array(len(payloads), b"".join(payloads) if joined is None else joined)
-        events: list[Event] = msgspec.msgpack.decode(column, type=list[kind])  # type: ignore[valid-type]
-        return events
+        return self._columns[kind](array(len(payloads), b"".join(payloads) if joined is None else joined))
 
     def admit(self, event: Event) -> tuple[bytes, Event]:
         """The bytes of an event that is about to be recorded, and the event that comes back out of them."""

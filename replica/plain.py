@@ -8,9 +8,8 @@ Rule 1. An effect is plain where it comes, for all events of a type, to the same
 Rule 2. That proves it where nothing can be done with a field unnoticed. So what `effect` is made of is checked
         too: instructions, names and lattices are those that are known here to fail on a hole, or to leave it as it
         is. In doubt an effect is not plain, which costs time and nothing else.
-Rule 3. A plain effect covers a path where it forgets that path, and says nothing but there and below. What an event
-        with such an effect did is undone and done again by any later one of its author that forgets the same path:
-        that has seen the event, and all that the event had seen (see `replica.bulk`).
+Rule 3. It covers a path: it forgets that path, and says nothing but there and below, where no field is part of the
+        way. So which events of a type do the same is told by the fields in that path alone (see `replica.bulk`).
 """
 
 from __future__ import annotations
@@ -23,13 +22,14 @@ from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from merge.effect import Effect, Hole, Key, Path, Verb, check_key
+from merge.effect import Effect, Hole, Path, Verb, check_key
 from merge.lattice import Lattice
 from merge.product import Product
 from replica.aggregate import Aggregate
 from replica.decider import Decider
 from replica.event import Event
 
+_PLAIN_PARTS = (str, int, bytes)
 _PLAIN_VALUES = (Hole, str, int, bool, float, bytes, type(None))
 _HARMLESS = {
     "BINARY_OP", "BINARY_SLICE", "BINARY_SUBSCR", "BUILD_LIST", "BUILD_SLICE", "BUILD_STRING", "BUILD_TUPLE",
@@ -43,7 +43,7 @@ _HARMLESS = {
 """Instructions that do nothing with a hole, or fail. Identity, None and the kind of a container are seen without
 asking the value, so that those are not among them; nor is what repeats, leaves the function, or catches."""
 _HARMLESS_GLOBALS = (
-    abs, bool, bytes, float, frozenset, int, isinstance, len, list, max, min, set, sorted, str, sum, tuple,
+    abs, bool, bytes, float, frozenset, int, isinstance, len, list, max, min, set, sorted, str, tuple,
     AssertionError, KeyError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 """What an effect may name beside classes of events: these fail where they are asked of a hole, or are raised."""
@@ -59,24 +59,18 @@ class Plain(NamedTuple):
     """The path that it covers, with None for each part that is a field."""
     fields: tuple[str, ...]
     """These fields."""
-    deeds: tuple[tuple[Verb, tuple[Any, ...], Any], ...]
-    """A verb, the parts of the path below that one, and a value; a `Field` stands for that field of the event."""
+    deeds: tuple[tuple[Verb, Path, Any], ...]
+    """A verb, the path below that one, and a value; a `Field` stands for that field of the event."""
 
     def deeds_of(self, event: Event, path: Path) -> list[tuple[Verb, Path, Any]]:
         """What one of them does, which covers `path`."""
         return [
-            (
-                verb,
-                (*path, *(_part(event, part) for part in parts)) if parts else path,
-                getattr(event, value.name) if type(value) is Field else value,
-            )
-            for verb, parts, value in self.deeds
+            (verb, path + below if below else path, getattr(event, value.name) if type(value) is Field else value)
+            for verb, below, value in self.deeds
         ]
 
     def path_of(self, keys: Sequence[Any]) -> Path:
-        """The path that an event with these keys covers. InvalidKey where it could not be said to."""
-        if len(keys) == 1 and self.place[-1] is None:
-            return (*self.place[:-1], check_key(keys[0]))
+        """The path that an event with these keys covers. InvalidKey where one of them is none."""
         each = iter(keys)
         return tuple([check_key(next(each)) if part is None else part for part in self.place])
 
@@ -110,26 +104,21 @@ def _learnt(effect: Effect, fields: list[tuple[Hole, Field]]) -> Plain | None:
     def known(value: Any) -> Any:
         return next((field for hole, field in fields if hole is value), value)
 
-    forgets = [path for verb, path, _ in effect if verb is Verb.FORGET]
-    if not forgets:
+    covered = next((path for verb, path, _ in effect if verb is Verb.FORGET), None)
+    if covered is None or any(type(part) not in (Hole, *_PLAIN_PARTS) for part in covered):
         return None
-    covered = forgets[0]
     for verb, path, value in effect:
         inside = len(path) >= len(covered) and all(one is other for one, other in zip(covered, path, strict=False))
         if verb not in (Verb.FORGET, Verb.SAY) or not inside or type(value) not in _PLAIN_VALUES:
             return None
-        if any(type(part) not in (Hole, str, int, bytes) for part in path):
+        if any(type(part) not in _PLAIN_PARTS for part in path[len(covered) :]):
             return None
     parts = [known(part) for part in covered]
     return Plain(
         tuple(None if type(part) is Field else part for part in parts),
         tuple(part.name for part in parts if type(part) is Field),
-        tuple((verb, tuple(map(known, path[len(parts) :])), known(value)) for verb, path, value in effect),
+        tuple((verb, path[len(covered) :], known(value)) for verb, path, value in effect),
     )
-
-
-def _part(event: Event, part: Any) -> Key:
-    return check_key(getattr(event, part.name)) if type(part) is Field else part
 
 
 # --- what the proof rests on ---

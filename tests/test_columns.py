@@ -343,6 +343,7 @@ class Base(Aggregate, base=True):
 
     map = ORMap[str, LWWRegister[Any]](LWWRegister())
     reg = LWWRegister[Any]()
+    set = AWSet[Any]()
 
     def helper(self, value: Any) -> Any:
         return value is None
@@ -445,6 +446,14 @@ def _error(self: Any, event: Any) -> Any:
     return self.map[event.key].write(2 if isinstance(OSError(event.value, "x"), FileNotFoundError) else 1)
 
 
+def _below(self: Any, event: Any) -> Any:
+    return [self.set.clear(), self.set.add(event.key)]
+
+
+def _summed(self: Any, event: Any) -> Any:
+    return self.map[event.key].write(sum((), event.value))
+
+
 def _closed() -> Any:
     count = 1
 
@@ -456,7 +465,7 @@ def _closed() -> Any:
 
 DOUBTFUL = [
     _none, _some, _kind_of_value, _instance, _sequence, _mapping, _pattern_none, _pattern_method, _caught, _helped,
-    _method, _global, _inner, _computed, _listed, _default, _error, _closed(),
+    _method, _global, _inner, _computed, _listed, _default, _error, _below, _summed, _closed(),
 ]  # fmt: skip
 
 
