@@ -46,7 +46,7 @@ class Growing:
             if path is not there or node is None:
                 node, there = self, path
                 for key in path:
-                    below = node._find(key)
+                    below = node._below.get(key) or node._find(key)
                     if below is None:
                         if verb is Verb.FORGET:
                             node = None

@@ -176,20 +176,21 @@ class VersionVector:
 class Seen:
     """What a version holds, and the events of one replica up to `seq`: the context of an event, made in no time."""
 
-    __slots__ = ("_replica", "_seq", "_version")
+    __slots__ = ("_base", "_replica", "_seq", "_seqs")
 
-    def __init__(self, version: VersionVector, replica: int, seq: int) -> None:
-        self._version, self._replica, self._seq = version, replica, seq
+    def __init__(self, base: VersionVector, replica: int, seq: int) -> None:
+        self._base, self._seqs, self._replica, self._seq = base, base.seqs, replica, seq
 
     def __contains__(self, dot: object) -> bool:
         if not isinstance(dot, tuple):
             return False
-        return (dot[0] == self._replica and dot[1] <= self._seq) or dot in self._version
+        replica, seq = dot
+        return bool((replica == self._replica and seq <= self._seq) or seq <= self._seqs.get(replica, 0))
 
     @property
     def version(self) -> VersionVector:
         """The same as a version."""
-        return self._version.advance(self._replica, self._seq)
+        return self._base.advance(self._replica, self._seq)
 
 
 NOTHING = VersionVector(_NOTHING)

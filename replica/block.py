@@ -299,18 +299,15 @@ def head_of_block(store: str, piece: Slice) -> bytes:
 
 def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[Any], list[Any]]:
     """Names for the numbers of a column, and the block's table after it."""
-    repeated = 1
     if not table and type(column[0]) is not int and column.count(0) == len(column) - 1:
-        column, repeated = column[:1], len(column)  # one name, given by the first and used by all others
-    given = [at for at, item in enumerate(column) if type(item) is not int]
-    names, out, start = set(table if given else ()), [], 0
-    for at in (*given, len(column)):
-        numbers = column[start:at]
-        if numbers and not 0 <= min(numbers) <= max(numbers) < len(table):
-            raise InvalidBatch(f"{_where(piece)} uses a name before it is given")
-        out += [table[number] for number in numbers]
-        if at == len(column):
-            break
+        given = [0]
+    else:
+        given = [at for at, item in enumerate(column) if type(item) is not int]
+    if not given:
+        return _called(table, column, piece), table
+    names, out, start = set(table), [], 0
+    for at in given:
+        out += _called(table, column[start:at], piece)
         item, start = column[at], at + 1
         if type(item) is tuple and not (0 < len(item[0]) <= MAX_NAME and 0 <= item[1] <= MAX_SCHEMA):
             raise InvalidBatch(f"{_where(piece)} has a type whose name or schema version is out of bounds")
@@ -319,7 +316,16 @@ def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[An
         names.add(item)
         table.append(item)
         out.append(item)
-    return out * repeated, table
+    return out + _called(table, column[start:], piece), table
+
+
+def _called(table: list[Any], numbers: list[int], piece: Slice) -> list[Any]:
+    """The names that some numbers stand for."""
+    if table and not any(numbers):
+        return table[:1] * len(numbers)
+    if numbers and not 0 <= min(numbers) <= max(numbers) < len(table):
+        raise InvalidBatch(f"{_where(piece)} uses a name before it is given")
+    return [table[number] for number in numbers]
 
 
 def _ascending(observed: list[tuple[int, int, bytes]]) -> bool:

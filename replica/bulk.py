@@ -109,13 +109,16 @@ class Bulk:
         replica, after, walls, counters = decoded.replica, decoded.after, decoded.walls, decoded.counters
         observed = decoded.observed
         upcoming = [at for at, heads in enumerate(observed) if heads][::-1] if any(observed) else []
+        news: dict[int, int] = {}
         commit = 0
         for index, event in sorted(left, key=itemgetter(0)):
             seq = after + 1 + index
             commit = bisect_left(decoded.lasts, seq, commit)
             while upcoming and upcoming[-1] <= commit:
                 for other, head, _ in observed[upcoming.pop()] or ():
-                    context = context.advance(other, head)
+                    news[other] = max(head, news.get(other, 0))
+            while news:
+                context = context.advance(*news.popitem())
             stamp = Stamp(walls[commit], counters[commit], replica)
             self._left.append((stamp, seq, Seen(context, replica, seq - 1), event))
 

@@ -38,20 +38,20 @@ class Decoded:
     types: list[tuple[str, int]]
     events: int
     payload: int
-    _lasts: list[int] = field(default_factory=list, compare=False, repr=False)
-    _commits: list[Commit] = field(default_factory=list, compare=False, repr=False)
+    _lasts: list[int] | None = field(default=None, compare=False, repr=False)
+    _commits: list[Commit] | None = field(default=None, compare=False, repr=False)
 
     @property
     def lasts(self) -> list[int]:
         """The last seq of each commit."""
-        if not self._lasts:
+        if self._lasts is None:
             self._lasts = list(accumulate(self.counts, initial=self.after))[1:]
         return self._lasts
 
     @property
     def commits(self) -> list[Commit]:
         """Its commits, as values."""
-        if not self._commits:
+        if self._commits is None:
             self._commits = self._made()
         return self._commits
 
