@@ -210,7 +210,10 @@ class View:
                 places = reader.places(stream, base.stands, cut)
             return [reader.run(places.pop()) for _ in range(min(RUNS, len(places)))] if places else []
 
-        while runs := await self._backend.run(read):
+        while places is None or places:
+            runs = await self._backend.run(read)
+            if places is None:
+                return None
             try:
                 for run in runs:
                     bulk.take(run)
@@ -218,7 +221,7 @@ class View:
                 return None  # the other path raises it again, and knows which event it was
             await asyncio.sleep(0)
         try:
-            return None if places is None else Fold(bulk.fold(base.fold), bulk.stands_after(base.stands))
+            return Fold(bulk.fold(base.fold), bulk.stands_after(base.stands))
         except Exception:
             return None
 
