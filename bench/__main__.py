@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.table import Run
 
-WORKLOADS = ("append", "catchup", "heal", "tiny", "live", "open", "late", "past")
+WORKLOADS = ("append", "catchup", "heal", "tiny", "live", "open", "late", "past", "fold")
 PACKAGES = (
     "aiosqlite", "immutables", "msgspec", "websockets", "zstandard",
     "eventsourcing", "loro", "pycrdt", "pycrdt-store", "pycrdt-websocket",

@@ -8,6 +8,9 @@ Rule 2. A path leads to a place in the state: a field, a map key, a set element.
 Rule 3. Forgetting a path forgets all at it and below it, of which the event had seen.
 Rule 4. The order inside an effect does not matter: it forgets what came before, then says.
 
+Rule 5. What a lattice looks at in the value of an event is whether it may be a part of a path, and no more. So a
+        `Hole` may stand for any value, and what is made of it is the effect of all events of a kind.
+
 Two more verbs serve places that are never forgotten: `tally` adds to this replica's running total there,
 and `absorb` joins in a value that is a join-semilattice of its own (text).
 """
@@ -44,11 +47,31 @@ def check_key(value: object) -> Key:
         for part in value:  # type: ignore[attr-defined]
             check_key(part)
     elif kind is not bytes:
+        if kind is Hole:
+            return value  # type: ignore[return-value]
         raise InvalidKey(
             f"{value!r} is not a key: elements and keys are str, int, bytes, or tuples of these, "
             f"and this is a {kind.__name__}. Nothing was recorded."
         )
     return value  # type: ignore[return-value]
+
+
+class HoleLookedAt(Exception):
+    """Something depends on a value that is not known yet."""
+
+
+def _look(*_: object) -> Any:
+    raise HoleLookedAt("an effect depends on a value of which it was only to say where it goes")
+
+
+class Hole:
+    """A value that is not known yet, in the effect of all events of a kind.
+
+    It can be a part of a path, or what is said. Whoever looks at it, or computes with it, fails.
+    """
+
+    __slots__ = ()
+    __bool__ = __eq__ = __hash__ = __str__ = __repr__ = __format__ = __getattribute__ = _look
 
 
 class Verb(IntEnum):
@@ -77,7 +100,7 @@ class Effect(tuple[Deed, ...]):
     def __add__(self, other: tuple[Deed, ...]) -> Effect:  # type: ignore[override]
         deeds = sorted((*self, *other), key=lambda deed: deed.verb > Verb.FORGET)
         said = [deed.path for deed in deeds if deed.verb != Verb.FORGET]
-        if len(set(said)) < len(said):
+        if len(said) > 1 and len(set(said)) < len(said):
             raise ValueError(
                 "one event says two things at the same place, and only one could be kept: "
                 "make it one operation, or two events"

@@ -7,14 +7,16 @@ shared with the tree before.
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Any
 
 from immutables import Map
 
-from merge.effect import Key, Verb
+from merge.effect import Key, Path, Verb
 from merge.kernel import Happening, Said
+from merge.stamp import Stamp
 from merge.tree import EMPTY, Tree
-from merge.version import Dot, VersionVector
+from merge.version import Dot
 
 
 class Growing:
@@ -34,19 +36,28 @@ class Growing:
 
     def happen(self, event: Happening) -> None:
         """One more event, whose context has all been observed."""
-        for verb, path, value in event.effect:
-            node: Growing | None = self
-            if verb is Verb.FORGET:
+        self.act(event.dot, event.stamp, event.context, event.effect)
+
+    def act(self, dot: Dot, stamp: Stamp, seen: Container[Dot], deeds: Iterable[tuple[Verb, Path, Any]]) -> None:
+        """The same, of an event in its parts. `seen` is all that its author had observed."""
+        node: Growing | None = None
+        there: Path | None = None
+        for verb, path, value in deeds:
+            if path is not there or node is None:
+                node, there = self, path
                 for key in path:
-                    node = node._find(key)  # type: ignore[union-attr]
-                    if node is None:
-                        break
+                    below = node._below.get(key) or node._find(key)
+                    if below is None:
+                        if verb is Verb.FORGET:
+                            node = None
+                            break
+                        below = node._add(key)
+                    node = below
+            if node is not None:
+                if verb is Verb.FORGET:
+                    node._forget(seen)
                 else:
-                    node._forget(event.context)  # type: ignore[union-attr]
-            else:
-                for key in path:
-                    node = node._find(key) or node._add(key)  # type: ignore[union-attr]
-                node._say(verb, Said(event.dot, event.stamp, value))  # type: ignore[union-attr]
+                    node._say(verb, Said(dot, stamp, value))
 
     def _find(self, key: Key) -> Growing | None:
         node = self._below.get(key)
@@ -60,7 +71,7 @@ class Growing:
         node = self._below[key] = Growing(EMPTY)
         return node
 
-    def _forget(self, seen: VersionVector) -> None:
+    def _forget(self, seen: Container[Dot]) -> None:
         if self._below or self._base.below:
             self._begin(self.finish().without(seen))
             return

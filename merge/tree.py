@@ -11,7 +11,7 @@ lattices use `tally` at the root of an aggregate and `say` inside a map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from immutables import Map
@@ -113,7 +113,7 @@ class Tree:
         below = self.below.set(key, child) if child else self.below.delete(key)
         return Tree(self.said, self.tallies, self.absorbed, below)
 
-    def without(self, seen: VersionVector) -> Tree:
+    def without(self, seen: Container[Dot]) -> Tree:
         """Without what `seen` contains, here and below. Totals and absorbed values are never forgotten."""
         said = self.said
         for dot in self.said:

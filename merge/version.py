@@ -173,5 +173,25 @@ class VersionVector:
         return VersionVector, (dict(self.seqs.items()),)
 
 
+class Seen:
+    """What a version holds, and the events of one replica up to `seq`: the context of an event, made in no time."""
+
+    __slots__ = ("_base", "_replica", "_seq", "_seqs")
+
+    def __init__(self, base: VersionVector, replica: int, seq: int) -> None:
+        self._base, self._seqs, self._replica, self._seq = base, base.seqs, replica, seq
+
+    def __contains__(self, dot: object) -> bool:
+        if not isinstance(dot, tuple):
+            return False
+        replica, seq = dot
+        return bool((replica == self._replica and seq <= self._seq) or seq <= self._seqs.get(replica, 0))
+
+    @property
+    def version(self) -> VersionVector:
+        """The same as a version."""
+        return self._base.advance(self._replica, self._seq)
+
+
 NOTHING = VersionVector(_NOTHING)
 """The empty past."""

@@ -30,13 +30,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec.msgpack import Decoder, Encoder
 
-from merge.stamp import COUNTER_LIMIT, LAST_WALL, Stamp
+from merge.stamp import COUNTER_LIMIT, LAST_WALL
 from replica.commit import (
     MAX_EVENTS,
     MAX_NAME,
@@ -47,8 +47,8 @@ from replica.commit import (
     Commit,
     Note,
     Observed,
-    Recorded,
 )
+from replica.decoded import Decoded
 from replica.errors import InvalidBatch
 
 BLOCK_EVENTS = 1024
@@ -125,17 +125,6 @@ def array(count: int, elements: bytes) -> bytes:
     if count < 65536:
         return b"\xdc" + count.to_bytes(2, "big") + elements
     return b"\xdd" + count.to_bytes(4, "big") + elements
-
-
-class Decoded(NamedTuple):
-    """A slice, read: its commits, and the tables and totals that its block has after it."""
-
-    commits: list[Commit]
-    streams: list[str]
-    types: list[tuple[str, int]]
-    wall: int
-    events: int
-    payload: int
 
 
 class Tail:
@@ -232,42 +221,37 @@ class Tail:
             raise InvalidBatch(f"{_where(piece)} claims {events} events in {n} commits, which no block holds")
         columns = [array(n, column) for column in piece.columns[:PER_COMMIT]]
         columns += [array(events, column) for column in piece.columns[PER_COMMIT:]]
-        counts, walls, counters = _counts(columns[0]), _walls(columns[1]), _counters(columns[2])
+        counts, steps, counters = _counts(columns[0]), _walls(columns[1]), _counters(columns[2])
         seen, notes = _observed(columns[3]), _notes(columns[4])
         if sum(counts) != events:
             raise InvalidBatch(f"{_where(piece)} claims {events} events and holds {sum(counts)}")
         streams, stream_names = _resolve(list(self.streams), _streams(columns[5]), piece)
         types, type_names = _resolve(list(self.types), _types(columns[6]), piece)
-        payloads = list(map(bytes, _raws(columns[7])))
-        recorded = [
-            Recorded(stream, kind, schema, payload)
-            for stream, (kind, schema), payload in zip(streams, types, payloads, strict=True)
-        ]
-        commits = []
-        wall, start, held, size = self.wall, 0, self.events, self.payload
-        for count, step, counter, observed, note in zip(counts, walls, counters, seen, notes, strict=True):
-            if held >= BLOCK_EVENTS or size >= BLOCK_PAYLOAD:
+        payloads = _raws(columns[7])
+        walls = list(accumulate(steps, initial=self.wall))[1:]
+        if min(walls) < 0 or max(walls) >= LAST_WALL:
+            raise InvalidBatch(f"{_where(piece)} has a stamp outside of time")
+        if any(seen) and not all(_ascending(observed) for observed in seen if observed):
+            raise InvalidBatch(f"{_where(piece)} names more than {MAX_OBSERVED} heads, or names one log twice")
+        size = len(piece.columns[7])
+        if self.payload + size >= min(BLOCK_PAYLOAD, MAX_PAYLOAD):
+            self._check_sizes(piece, counts, payloads)
+        if self.events + events - counts[-1] >= BLOCK_EVENTS:
+            raise InvalidBatch(f"{_where(piece)} goes on after its block is full")
+        return Decoded(
+            self.replica, self.seq, counts, walls, counters, seen, notes, streams, types, payloads,
+            stream_names, type_names, self.events + events, self.payload + size,
+        )  # fmt: skip
+
+    def _check_sizes(self, piece: Slice, counts: list[int], payloads: list[msgspec.Raw]) -> None:
+        size, each = self.payload, iter(payloads)
+        for count in counts:
+            if size >= BLOCK_PAYLOAD:
                 raise InvalidBatch(f"{_where(piece)} goes on after its block is full")
-            wall += step
-            if not 0 <= wall < LAST_WALL:
-                raise InvalidBatch(f"{_where(piece)} has a stamp outside of time")
-            if observed and not _ascending(observed):
-                raise InvalidBatch(f"{_where(piece)} names more than {MAX_OBSERVED} heads, or names one log twice")
-            own = sum(map(len, payloads[start : start + count]))
+            own = sum(map(len, islice(each, count)))
             if own > MAX_PAYLOAD:
                 raise InvalidBatch(f"{_where(piece)} has a commit of {own} bytes; the limit is {MAX_PAYLOAD}")
-            commits.append(
-                Commit(
-                    self.replica,
-                    self.seq + 1 + start,
-                    Stamp(wall, counter, self.replica),
-                    tuple(Observed(*item) for item in observed) if observed else (),
-                    note,
-                    tuple(recorded[start : start + count]),
-                )
-            )
-            start, held, size = start + count, held + count, size + own
-        return Decoded(commits, stream_names, type_names, wall, held, size)
+            size += own
 
     def accept(self, piece: Slice, decoded: Decoded, at: frozenset[int] = frozenset()) -> dict[int, bytes]:
         """Take a slice that `read` has decoded, and return the hashes at its end and at the seqs in `at`.
@@ -283,8 +267,8 @@ class Tail:
         inner = [seq for seq in at if piece.after < seq < piece.last]
         done = 0
         if inner:
-            edges = boundaries(piece, [len(commit.events) for commit in decoded.commits])
-            ends = {commit.last: index + 1 for index, commit in enumerate(decoded.commits)}
+            edges = boundaries(piece, decoded.counts)
+            ends = {last: index + 1 for index, last in enumerate(decoded.lasts)}
             for seq in sorted(inner):
                 if seq in ends:
                     self._take(between(piece, edges, done, ends[seq]), seq - self.seq, 0)
@@ -293,7 +277,7 @@ class Tail:
             rest = between(piece, edges, done, piece.commits)
         else:
             rest = piece.columns
-        self.wall, self.payload = decoded.wall, decoded.payload
+        self.wall, self.payload = decoded.walls[-1], decoded.payload
         self._take(rest, piece.last - self.seq, 0)
         hashes[piece.last] = self._close()
         if hashes[piece.last] != piece.head:
@@ -315,22 +299,33 @@ def head_of_block(store: str, piece: Slice) -> bytes:
 
 def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[Any], list[Any]]:
     """Names for the numbers of a column, and the block's table after it."""
-    names = set(table)
-    out = []
-    for item in column:
-        if type(item) is int:
-            if not 0 <= item < len(table):
-                raise InvalidBatch(f"{_where(piece)} uses a name before it is given")
-            out.append(table[item])
-        elif type(item) is tuple and not (0 < len(item[0]) <= MAX_NAME and 0 <= item[1] <= MAX_SCHEMA):
+    if not table and type(column[0]) is not int and column.count(0) == len(column) - 1:
+        given = [0]
+    else:
+        given = [at for at, item in enumerate(column) if type(item) is not int]
+    if not given:
+        return _called(table, column, piece), table
+    names, out, start = set(table), [], 0
+    for at in given:
+        out += _called(table, column[start:at], piece)
+        item, start = column[at], at + 1
+        if type(item) is tuple and not (0 < len(item[0]) <= MAX_NAME and 0 <= item[1] <= MAX_SCHEMA):
             raise InvalidBatch(f"{_where(piece)} has a type whose name or schema version is out of bounds")
-        else:
-            if item in names:
-                raise InvalidBatch(f"{_where(piece)} gives the name {item!r} twice")
-            names.add(item)
-            table.append(item)
-            out.append(item)
-    return out, table
+        if item in names:
+            raise InvalidBatch(f"{_where(piece)} gives the name {item!r} twice")
+        names.add(item)
+        table.append(item)
+        out.append(item)
+    return out + _called(table, column[start:], piece), table
+
+
+def _called(table: list[Any], numbers: list[int], piece: Slice) -> list[Any]:
+    """The names that some numbers stand for."""
+    if table and not any(numbers):
+        return table[:1] * len(numbers)
+    if numbers and not 0 <= min(numbers) <= max(numbers) < len(table):
+        raise InvalidBatch(f"{_where(piece)} uses a name before it is given")
+    return [table[number] for number in numbers]
 
 
 def _ascending(observed: list[tuple[int, int, bytes]]) -> bool:

@@ -150,7 +150,7 @@ def cold_row(core: Core, instant: Instant, stream: str) -> Steps[tuple[Row, int]
     if known is not None and known[0] is instant.blocks:
         return known[1], 0
     loaded: Loaded = yield Look(
-        lambda log: load_streams(instant.reader(core, log), (stream,), core.aggregate_of, {})[stream]
+        lambda log: load_streams(instant.reader(core, log), (stream,), core.aggregate_of, core.types, {})[stream]
     )
     stands, events = stands_after(loaded.stands, stream, loaded.commits)
     if not stands:

@@ -21,7 +21,7 @@ from replica.cut import settled_cut
 from replica.decider import Decider
 from replica.derive import RECALLED
 from replica.digest import digest
-from replica.event import Command, Event
+from replica.event import Command, Event, EventTypes
 from replica.folding import fold_within
 from replica.ingest import Ingested
 from replica.log import Identity, Kept, Log, Span, TableFailed
@@ -47,10 +47,10 @@ def recalled(log: Log) -> list[Kept]:
 Loaded = Callable[[Core], None]
 
 
-def load(reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider]) -> Loaded:
+def load(reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider], types: EventTypes) -> Loaded:
     """Read what a step was missing; the result puts it into the core. Blocks on the log."""
     if missing.streams:
-        streams = load_streams(reader, missing.streams, aggregate_of, missing.limits)
+        streams = load_streams(reader, missing.streams, aggregate_of, types, missing.limits)
         return lambda core: core.supply_presents(streams)
     if missing.command is not None:
         command = missing.command
@@ -135,7 +135,7 @@ class DirectReplica:
                 return step()
             except Missing as missing:
                 self.flush()
-                load(self.reader(), missing, self.core.aggregate_of)(self.core)
+                load(self.reader(), missing, self.core.aggregate_of, self.core.types)(self.core)
 
     def reader(self) -> Reader:
         return reader_of(self.core, self.log)
@@ -163,7 +163,7 @@ class DirectReplica:
                 if missing.arrange is not None:
                     placed = arrange(self.reader(), missing.arrange)
                 else:
-                    load(self.reader(), missing, self.core.aggregate_of)(self.core)
+                    load(self.reader(), missing, self.core.aggregate_of, self.core.types)(self.core)
 
     def flush(self) -> Settled:
         """Make the draft durable, and say what has become known by that."""

@@ -17,12 +17,13 @@ million may be declared `class Moved(Event, array_like=True)`: smaller, faster, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
 from merge.version import ReplicaId
+from replica.block import array
 from replica.commit import MAX_NAME, MAX_SCHEMA
 from replica.errors import InvalidEvent
 
@@ -103,9 +104,11 @@ class EventTypes:
     def __init__(self, classes: Iterable[type[Event]]) -> None:
         self._readers: dict[tuple[str, int], Callable[[bytes], Event]] = {}
         self._classes: dict[tuple[str, int], type[Event]] = {}
+        self._columns: dict[type[Event], Callable[[bytes], list[Event]]] = {}
         for kind in classes:
             _check(kind)
             decode = msgspec.msgpack.Decoder(kind).decode
+            self._columns[kind] = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type]
             for name, schema in readable(kind):
                 self._claim(name, schema, kind)
                 self._readers[name, schema] = decode if schema == kind.schema else _upcast(kind, schema, decode)
@@ -128,6 +131,22 @@ class EventTypes:
         """
         read = self._readers.get((name, schema))
         return None if read is None else read(payload)
+
+    def kind_of(self, name: str, schema: int) -> type[Event] | None:
+        """The class of such events, or None where this code does not know their type in that schema."""
+        return self._classes.get((name, schema))
+
+    def decode_all(
+        self, name: str, schema: int, payloads: Sequence[msgspec.Raw], joined: bytes | None = None
+    ) -> list[Event]:
+        """Events of one type that is known, in one call; `joined` is all payloads, where that is at hand.
+
+        Raises what reading one of them raises.
+        """
+        kind, read = self._classes[name, schema], self._readers[name, schema]
+        if schema != kind.schema:
+            return [read(bytes(payload)) for payload in payloads]
+        return self._columns[kind](array(len(payloads), b"".join(payloads) if joined is None else joined))
 
     def admit(self, event: Event) -> tuple[bytes, Event]:
         """The bytes of an event that is about to be recorded, and the event that comes back out of them."""

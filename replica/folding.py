@@ -5,16 +5,19 @@ Rule 2. An event of a type that this code does not know is left out, and so is a
         `replica.lineage`). What is left out is `unfolded`: it is kept, forwarded, and counted.
 Rule 3. A poison event (reading or folding it raises) stops its own stream, with an error that names it. The log,
         sync and every other stream go on.
-Rule 4. Code that has learnt a type folds its streams again from the log. Nothing is added to an old fold: an add
+Rule 4. What is read in bulk is folded by column (see `replica.bulk`).
+Rule 5. Code that has learnt a type folds its streams again from the log. Nothing is added to an old fold: an add
         that is learnt late could undo a remove that had seen it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from merge.version import NOTHING, Dot, VersionVector
+from replica.bulk import Bulk
 from replica.commit import Commit, Recorded
 from replica.decider import Decider, FoldFailed, Happened
 from replica.introduction import OWN_TYPES
@@ -36,7 +39,27 @@ def fold_afresh(core: Core, stream: str, loaded: Loaded) -> None:
     memory.presents = memory.presents.set(stream, begun)
     memory.stands = memory.stands.set(stream, loaded.stands)
     core.folded[stream] = Folded(loaded.events, loaded.events, pause_after(loaded.size, core.every))
-    fold(core, loaded.commits, only=stream)
+    bulk = loaded.commits
+    if not isinstance(bulk, Bulk):
+        fold(core, bulk, only=stream)
+        return
+    memory.stands = memory.stands.set(stream, bulk.stands_after(loaded.stands))
+    core.count(stream, bulk.events)
+    _put(core, stream, partial(bulk.fold, begun))
+
+
+def _put(core: Core, stream: str, folded: Callable[[], Any]) -> None:
+    """Let a stream have the state that folding it comes to; poison it where that raises."""
+    memory = core.draft.memory
+    if stream in memory.poison:
+        return
+    try:
+        state = folded()
+    except FoldFailed as failed:
+        name = type(failed.happened.event).__name__
+        _poison(core, stream, f"folding {name} {failed.happened.dot}", failed.why)
+    else:
+        memory.presents = memory.presents.set(stream, state)
 
 
 @uncollected
@@ -57,15 +80,8 @@ def fold(core: Core, news: Contexts, only: str | None = None) -> None:
     memory.stands = memory.stands.update(stands)
     for stream, all_happened in streams.items():
         core.count(stream, len(all_happened))
-        if stream in memory.poison:
-            continue
-        try:
-            state = core.aggregate_of(stream).observe_all(memory.presents[stream], all_happened)
-        except FoldFailed as failed:
-            name = type(failed.happened.event).__name__
-            _poison(core, stream, f"folding {name} {failed.happened.dot}", failed.why)
-        else:
-            memory.presents = memory.presents.set(stream, state)
+        aggregate, present = core.aggregate_of(stream), memory.presents.get(stream)
+        _put(core, stream, partial(aggregate.observe_all, present, all_happened))
 
 
 def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector) -> Happened | None:
@@ -87,6 +103,9 @@ def fold_within(core: Core, stream: str, commits: Contexts, version: VersionVect
 def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
     """The fold of a stream, apart from what is in memory. Raises what reading or folding raises."""
     aggregate = core.aggregate_of(stream)
+    begun = aggregate.empty() if loaded.fold is None else loaded.fold
+    if isinstance(loaded.commits, Bulk):
+        return loaded.commits.fold(begun)
     found = []
     for commit, context in loaded.commits:
         for seq, event in enumerate(commit.events, commit.first):
@@ -94,7 +113,7 @@ def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
                 happened = as_happened(core, aggregate, commit, Dot(commit.replica, seq), event, context)
                 if happened is not None:
                     found.append(happened)
-    return aggregate.observe_all(aggregate.empty() if loaded.fold is None else loaded.fold, found)
+    return aggregate.observe_all(begun, found)
 
 
 def as_happened(
@@ -107,8 +126,10 @@ def as_happened(
     return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)
 
 
-def stands_after(stands: VersionVector, stream: str, commits: Contexts) -> tuple[VersionVector, int]:
+def stands_after(stands: VersionVector, stream: str, commits: Contexts | Bulk) -> tuple[VersionVector, int]:
     """A version of the stream's own events after some commits; and how many of these they have."""
+    if isinstance(commits, Bulk):
+        return commits.stands_after(stands), commits.held
     count = 0
     for commit, _ in commits:
         seqs = [seq for seq, event in enumerate(commit.events, commit.first) if event.stream == stream]

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from merge.stamp import Stamp
 from merge.version import VersionVector
 from replica.arrange import Gap, Parting, Placed, continues
-from replica.block import Decoded, Head, Slice, Tail
+from replica.block import Head, Slice, Tail
 from replica.commit import Commit, Observed
+from replica.decoded import Decoded
 from replica.derive import needs
 from replica.errors import InvalidBatch
 from replica.folding import fold
@@ -62,11 +63,9 @@ class _Arriving:
     """The heads at the boundaries that matter: slice ends, and what contexts name."""
     starts: list[BlockStart] = field(default_factory=list)
     streams: list[tuple[str, int]] = field(default_factory=list)
+    commits: list[Commit] = field(default_factory=list)
+    """What the slices hold."""
     contexts: list[VersionVector] = field(default_factory=list)
-
-    @property
-    def commits(self) -> list[Commit]:
-        return [commit for _, decoded in self.pieces for commit in decoded.commits]
 
     def hashes_at(self, wanted: frozenset[int]) -> dict[int, bytes]:
         """The heads at boundaries within the slices: computed once more, since few contexts name any."""
@@ -147,6 +146,7 @@ class _Batch:
                 stores = self.memory.stores if item.parting is None else {tail.store}
                 tail.store = here.end.tail.store = read_introduction(decoded.commits[0], stores).store
             here.pieces.append((item.piece, decoded))
+            here.commits += decoded.commits
             here.streams += [(name, tail.first) for name in decoded.streams[len(tail.streams) :]]
             here.hashes |= tail.accept(item.piece, decoded)
         named: dict[int, set[int]] = {}

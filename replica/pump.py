@@ -201,7 +201,9 @@ class Pump:
             pieces = missing.arrange
             step.placed = await self._backend.run(lambda log: arrange(reader_of(core, log), pieces))
             return
-        supply = await self._backend.run(lambda log: load(reader_of(core, log), missing, core.aggregate_of))
+        supply = await self._backend.run(
+            lambda log: load(reader_of(core, log), missing, core.aggregate_of, core.types)
+        )
         supply(core)
         self.say_complaints()
 

@@ -15,9 +15,9 @@ folded nor sent. (That is a digest of its bytes, about 1 ms a MiB.)
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import NamedTuple
 
@@ -26,8 +26,9 @@ from immutables import Map
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
-from replica.block import BLOCK_EVENTS, GENESIS, Decoded, Head, Slice, Tail, counts_of, head_of_block
+from replica.block import BLOCK_EVENTS, GENESIS, Head, Slice, Tail, counts_of, head_of_block
 from replica.commit import MAX_EVENTS, Commit, Observed
+from replica.decoded import Decoded
 from replica.errors import DamagedLog
 from replica.layout import Layout, cut, join
 from replica.lineage import Lineage, Segment
@@ -84,12 +85,40 @@ class Opened(NamedTuple):
 
     def hash_at(self, seq: int) -> bytes | None:
         """The head at `seq`; None where no commit of this block ends there."""
-        if not any(commit.last == seq for commit in self.decoded.commits):
+        if seq not in self.decoded.lasts:
             return None
         return self.before.tail.copy().accept(self.piece, self.decoded, frozenset({seq}))[seq]
 
     def upto(self, seq: int) -> list[Commit]:
         return [commit for commit in self.decoded.commits if commit.last <= seq]
+
+
+class Place(NamedTuple):
+    """A block with events of a stream: in which log, where it begins, and from where to where it is asked for."""
+
+    row: LogRow
+    first: int
+    after: int
+    upto: int
+
+
+class Run(NamedTuple):
+    """Some commits of one block, from `start` to before `stop`, as the columns that they are."""
+
+    opened: Opened
+    start: int
+    stop: int
+
+    def picked(self, stream: str) -> Sequence[int]:
+        """The places of the events of a stream in the columns of the block."""
+        decoded = self.opened.decoded
+        if self.stop <= self.start:
+            return ()
+        begin = decoded.lasts[self.start - 1] - decoded.after if self.start else 0
+        end = decoded.lasts[self.stop - 1] - decoded.after
+        if decoded.streams == [stream]:
+            return range(begin, end)
+        return [at for at, name in enumerate(decoded.named[begin:end], begin) if name == stream]
 
 
 class Blocks:
@@ -289,12 +318,16 @@ class Reader:
     def commits(self, row: LogRow, seq: int) -> tuple[list[tuple[Commit, VersionVector]], int]:
         """The commits of the block in which event `seq` lies, with their contexts; and its last seq."""
         opened = self.open(row, seq)
+        return self.with_contexts(opened), opened.piece.last
+
+    def with_contexts(self, opened: Opened) -> list[tuple[Commit, VersionVector]]:
+        """The commits of a block, with their contexts."""
         context, found = opened.before.context, []
         for commit in opened.decoded.commits:
             context, _ = self.context_of(context, commit.observed)
             found.append((commit, context))
             context = context.advance(commit.replica, commit.last)
-        return found, opened.piece.last
+        return found
 
     @uncollected
     def beyond(
@@ -381,6 +414,28 @@ class Reader:
                 if after < commit.first and commit.last <= last:
                     if any(event.stream == stream for event in commit.events):
                         yield commit, context
+
+    def places(self, stream: str, after: VersionVector, upto: VersionVector | None = None) -> list[Place] | None:
+        """The blocks with events of a stream that may lie beyond `after` and in `upto`, log by log, in their order.
+
+        None where an id has several histories: what a context names has to be looked for then, commit by commit.
+        """
+        if any(lineage.forked for lineage in self.lineages.values()):
+            return None
+        rows = {row.number: row for lineage in self.lineages.values() for row in lineage.rows}
+        found = []
+        for number, first in sorted(self._later(self.log.blocks_of(stream), after)):
+            row = rows.get(number)
+            last = 0 if row is None else row.head.seq if upto is None else min(upto[row.replica], row.head.seq)
+            if row is not None and first <= last:
+                found.append(Place(row, first, after[row.replica], last))
+        return found
+
+    def run(self, place: Place) -> Run:
+        """The commits at a place."""
+        opened = self.open(place.row, place.first)
+        lasts = opened.decoded.lasts
+        return Run(opened, bisect_right(lasts, place.after), bisect_right(lasts, place.upto))
 
     def last_before(self, replica: int, limit: Stamp) -> int:
         """The last event of a replica that is stamped before `limit`; 0 for none. About log2 of its blocks."""

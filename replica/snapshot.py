@@ -24,9 +24,12 @@ import msgspec
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
+from replica.bulk import Bulk, in_bulk
 from replica.commit import Commit
 from replica.decider import Decider
+from replica.event import EventTypes
 from replica.log import Kept, Span
+from replica.plain import folds_by_column
 
 if TYPE_CHECKING:
     from replica.reading import Reader
@@ -43,7 +46,7 @@ PER_PAST = 4
 DIGEST = 16
 """Bytes at the beginning of a snapshot that name its key and all other bytes."""
 
-Contexts = list[tuple[Commit, VersionVector]]
+Contexts = Iterable[tuple[Commit, VersionVector]]
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -84,7 +87,7 @@ class Loaded(NamedTuple):
     """None: from the beginning."""
     stands: VersionVector
     events: int
-    commits: Contexts
+    commits: Contexts | Bulk
     size: int = 0
     """Bytes of the snapshot."""
     damaged: tuple[str, ...] = ()
@@ -219,15 +222,17 @@ def load_streams(
     reader: Reader,
     streams: Iterable[str],
     aggregate_of: Callable[[str], Decider],
+    types: EventTypes,
     limits: Mapping[str, Sequence[Limit]],
 ) -> dict[str, Loaded]:
     """Some streams, each from its newest snapshot that serves, and the commits after it."""
     damaged: dict[str, list[str]] = {stream: [] for stream in streams}
     found = {
-        stream: _load(reader, stream, aggregate_of(stream), limits.get(stream, ()), damaged[stream])
+        stream: _load(reader, stream, aggregate_of(stream), types, limits.get(stream, ()), damaged[stream])
         for stream in damaged
     }
-    whole = reader.streams([stream for stream, loaded in found.items() if loaded is None])
+    unheld = {stream: aggregate_of(stream) for stream, loaded in found.items() if loaded is None}
+    whole = commits_of(reader, unheld, types)
     return {
         stream: (loaded or Loaded(None, NOTHING, 0, whole[stream]))._replace(damaged=tuple(damaged[stream]))
         for stream, loaded in found.items()
@@ -235,18 +240,34 @@ def load_streams(
 
 
 def _load(
-    reader: Reader, stream: str, aggregate: Decider, limits: Sequence[Limit], damaged: list[str]
+    reader: Reader,
+    stream: str,
+    aggregate: Decider,
+    types: EventTypes,
+    limits: Sequence[Limit],
+    damaged: list[str],
 ) -> Loaded | None:
     for kept in _newest_first(reader, stream):
         try:
             snapshot = read(kept)
             if snapshot.fingerprint == aggregate.fingerprint():
-                loaded = upon(reader, stream, aggregate, snapshot, limits)
+                loaded = upon(reader, stream, aggregate, types, snapshot, limits)
                 if loaded is not None:
                     return loaded
         except Damaged as error:
             damaged.append(f"{stream}: {error}")
     return None
+
+
+def commits_of(
+    reader: Reader,
+    streams: Mapping[str, Decider],
+    types: EventTypes,
+    after: VersionVector = NOTHING,
+) -> dict[str, Contexts | Bulk]:
+    """The commits with events of some streams beyond `after`: in bulk, where they can be folded by column."""
+    bulks = in_bulk(reader, {stream: one for stream, one in streams.items() if folds_by_column(one)}, types, after)
+    return {**reader.streams([stream for stream in streams if stream not in bulks], after), **bulks}
 
 
 def _newest_first(reader: Reader, stream: str) -> Iterator[Kept]:
@@ -258,7 +279,12 @@ def _newest_first(reader: Reader, stream: str) -> Iterator[Kept]:
 
 
 def upon(
-    reader: Reader, stream: str, aggregate: Decider, snapshot: Snapshot, limits: Sequence[Limit] = ()
+    reader: Reader,
+    stream: str,
+    aggregate: Decider,
+    types: EventTypes,
+    snapshot: Snapshot,
+    limits: Sequence[Limit] = (),
 ) -> Loaded | None:
     """A stream from one snapshot; None where that does not serve. Damaged where its fold cannot be read."""
     version, stamp = VersionVector(snapshot.version), Stamp(*snapshot.stamp)
@@ -268,8 +294,10 @@ def upon(
     stands = VersionVector(snapshot.stands)
     if not all(aggregate.serves(stamp, stands, one.stamp, one.context) for one in limits):
         return None
-    commits = reader.streams((stream,), version)[stream]
-    if not all(aggregate.serves(stamp, stands, commit.stamp, context) for commit, context in commits):
+    commits = commits_of(reader, {stream: aggregate}, types, version)[stream]
+    if not isinstance(commits, Bulk) and not all(
+        aggregate.serves(stamp, stands, commit.stamp, context) for commit, context in commits
+    ):
         return None
     try:
         fold = aggregate.thaw(snapshot.fold, stamp, stands)

@@ -19,7 +19,7 @@ from replica.core import Core
 from replica.digest import digest
 from replica.entry import entries
 from replica.errors import DamagedLog, InvalidBatch
-from replica.folding import fold_apart
+from replica.folding import fold_apart, stands_after
 from replica.fork import Progress
 from replica.lineage import Lineage
 from replica.log import Log, LogRow
@@ -147,7 +147,7 @@ class Verifier:
             for kept in log.kept(span(stream)):
                 try:
                     held = read(kept)
-                    loaded = upon(reader, stream, aggregate, held)
+                    loaded = upon(reader, stream, aggregate, core.types, held)
                 except Damaged as error:
                     damaged.append(f"{stream}: {error}")
                 else:
@@ -178,10 +178,7 @@ class Verifier:
                 self._differences.append(
                     f"{stream}: the snapshot of {snapshot.events} events differs from the fold of its log"
                 )
-        stands = NOTHING
-        for commit, _ in found.commits.commits:
-            for seq, event in enumerate(commit.events, commit.first):
-                stands = stands.advance(commit.replica, seq) if event.stream == stream else stands
+        stands, _ = stands_after(NOTHING, stream, found.commits.commits)
         present = aggregate.present_of(fold, stream, core.labelled(stands))
         for table in tables:
             rows = core.derived.projections[table].checked_rows(present)

@@ -573,10 +573,10 @@ def test_a_stream_that_cannot_be_read_is_left_out_and_the_others_are_compared(da
         network.crash(name)
     load, core = comparing.load_streams, network.replica(damaged).core
 
-    def load_or_not(reader: Any, streams: Any, aggregate_of: Any, limits: Any) -> Any:
+    def load_or_not(reader: Any, streams: Any, aggregate_of: Any, *more: Any) -> Any:
         if aggregate_of.__self__ is core and streams == ("list/03",):
             raise DamagedLog("list/03 cannot be read")
-        return load(reader, streams, aggregate_of, limits)
+        return load(reader, streams, aggregate_of, *more)
 
     monkeypatch.setattr(comparing, "load_streams", load_or_not)
     network.settle(30)

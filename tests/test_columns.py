@@ -1,0 +1,500 @@
+"""The fold by column: the state that one event after the other leads to, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from merge import AWSet, LWWRegister, ORMap, PNCounter, Product
+from merge.effect import Effect, Hole, HoleLookedAt, replace
+from merge.stamp import next_stamp
+from merge.version import NOTHING, VersionVector
+from replica import Aggregate, Event
+from replica.backend import MemoryBackend
+from replica.bulk import Bulk
+from replica.commit import Recorded
+from replica.digest import canonical, digest
+from replica.direct import DirectReplica
+from replica.errors import PoisonEvent
+from replica.folding import as_happened, fold_apart
+from replica.log import Log
+from replica.memory import MemoryLog
+from replica.plain import folds_by_column, plain_effect
+from replica.recording import introduce, record
+from replica.snapshot import Loaded, commits_of
+from replica.travel import TimeTravel
+from tests.histories import STEPS, STREAMS, play
+from tests.house import (
+    FACTS,
+    GARDEN,
+    HOUSE,
+    THINGS,
+    Allowed,
+    CardCleared,
+    Counted,
+    House,
+    Named,
+    Put,
+    PutAndTagged,
+    PutInto,
+    fact,
+)
+from tests.loop import in_loop
+from tests.shop import HOME, ItemAdded, Journal, NoteEdited, ShoppingList
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks() -> Iterator[None]:
+    """Blocks of five events, so that short histories have many."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("block", "memory", "reading"):
+            patch.setattr(f"replica.{module}.BLOCK_EVENTS", 5)
+        yield
+
+
+def replica(name: str, log: Log | None = None, kind: Any = House) -> DirectReplica:
+    return DirectReplica(log or MemoryLog(), "shop", name, (kind,), random=Random(name))
+
+
+def say(author: DirectReplica, wall: int, *facts: tuple[str, int, bytes], stream: str = HOUSE) -> None:
+    """Record some facts as one commit, whatever the code here knows of them."""
+    core = author.core
+    author._step(lambda: introduce(core, wall))
+    stamp = next_stamp(wall, core.now.stamp, core.me)
+    record(core, tuple(Recorded(stream, *one) for one in facts), stamp, None)
+    author.flush()
+
+
+def tell(author: DirectReplica, other: DirectReplica) -> None:
+    other.ingest(list(author.all_slices()))
+    other.flush()
+
+
+def naive(hub: DirectReplica, stream: str, inside: VersionVector | None = None) -> Any:
+    """The oracle: the aggregate observes one event after the other, in the order of stamps."""
+    aggregate = hub.core.aggregate_of(stream)
+    fold = aggregate.empty()
+    for commit, context in hub.reader().stream(stream):
+        for seq, event in enumerate(commit.events, commit.first):
+            dot = commit.dots[seq - commit.first]
+            if event.stream == stream and (inside is None or dot in inside):
+                happened = as_happened(hub.core, aggregate, commit, dot, event, context)
+                fold = fold if happened is None else aggregate.observe(fold, happened)
+    return fold
+
+
+def in_bulk(hub: DirectReplica, stream: str, base: Any, after: VersionVector, cut: VersionVector) -> Any:
+    """The fold by column of what lies beyond `after` and inside `cut`."""
+    reader, bulk = hub.reader(), Bulk(hub.core.aggregate_of(stream), hub.core.types, stream)
+    places = reader.places(stream, after, cut)
+    assert places is not None
+    for place in reversed(places):
+        bulk.take(reader.run(place))
+    return bulk.fold(base)
+
+
+def same(aggregate: Any, one: Any, other: Any) -> None:
+    assert one == other
+    assert aggregate.freeze(one) == aggregate.freeze(other)
+    assert digest(canonical(one)) == digest(canonical(other))
+
+
+WHO = st.integers(0, 2)
+AT_ONE_PLACE = st.lists(st.sampled_from(THINGS), min_size=1, max_size=4)
+HISTORY = st.lists(
+    st.one_of(
+        st.tuples(st.just("say"), WHO, AT_ONE_PLACE),
+        st.tuples(st.just("say"), WHO, AT_ONE_PLACE | st.lists(st.sampled_from(FACTS), min_size=1, max_size=4)),
+        st.tuples(st.just("tell"), WHO, WHO),
+        st.tuples(st.just("tell"), WHO, WHO),
+        st.tuples(st.just("elsewhere"), WHO, st.sampled_from(FACTS)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=300)
+@given(HISTORY, st.data())
+def test_by_column_and_one_after_the_other_come_to_the_same_state(steps, data):
+    """All lattices, three logs, contexts as they arise, facts of older and newer code, blocks cut anywhere.
+
+    Of the whole stream, and from any earlier past to any later one.
+    """
+    authors = [replica(name) for name in ("alice", "bob", "carol")]
+    hub, aggregate = replica("hub"), House()
+    cuts = [NOTHING]
+    for wall, (step, who, what) in enumerate(steps):
+        if step == "say":
+            say(authors[who], 1000 + 5 * wall - 30 * who, *what)
+        elif step == "elsewhere":
+            say(authors[who], 1000, what, stream=GARDEN)
+        elif what != who:
+            tell(authors[who], authors[what])
+            tell(authors[who], hub)
+            cuts.append(hub.core.memory.version)
+    for author in authors:
+        tell(author, hub)
+    cuts.append(hub.core.memory.version)
+    same(aggregate, in_bulk(hub, HOUSE, aggregate.empty(), NOTHING, cuts[-1]), naive(hub, HOUSE))
+    first, last = sorted((data.draw(st.sampled_from(cuts)), data.draw(st.sampled_from(cuts))), key=cuts.index)
+    base = naive(hub, HOUSE, first)
+    same(aggregate, in_bulk(hub, HOUSE, base, first, last), naive(hub, HOUSE, last))
+
+
+@settings(max_examples=60)
+@given(STEPS)
+def test_every_present_is_the_naive_fold(steps):
+    """As replicas load them, from snapshots and without; with texts and ordered aggregates, which have none."""
+    for one in play(steps):
+        fresh = DirectReplica(one.log, "shop", one.core.identity.name, (ShoppingList, Journal), random=Random(1))
+        for stream in STREAMS:
+            aggregate = fresh.core.aggregate_of(stream)
+            loaded = commits_of(fresh.reader(), {stream: aggregate}, fresh.core.types)[stream]
+            assert isinstance(loaded, Bulk) == (aggregate.stream == "list")
+            folded = fold_apart(fresh.core, stream, Loaded(None, NOTHING, 0, loaded))
+            want = naive(fresh, stream)
+            assert aggregate.same(folded, want)
+            shown = fresh.present(stream)
+            assert digest(shown.canonical(shown.state)) == digest(
+                shown.canonical(aggregate.present_of(want, stream, NOTHING).state)
+            )
+
+
+@in_loop
+async def test_a_past_is_read_in_portions_and_is_the_naive_fold():
+    """Of many blocks of two logs, from the beginning, and on from the past that was read before."""
+    alice, bob = replica("alice"), replica("bob")
+    for number in range(300):
+        author, other = (alice, bob) if number % 7 < 4 else (bob, alice)
+        say(author, number, *[FACTS[(number * 5 + more) % len(FACTS)] for more in range(number % 3 + 1)])
+        if number % 20 == 0:
+            tell(author, other)
+    tell(bob, alice)
+    travel = TimeTravel(alice.core, MemoryBackend(alice.log))
+    me, other = int(alice.core.me), int(bob.core.me)
+    for seq in (10, 90, 40, *range(100, 300, 3)):
+        view = await travel.at((me, _boundary(alice, seq)))
+        assert (await view.present(HOUSE)).state == naive(alice, HOUSE, view.version)
+        assert view.version[me] >= seq
+        assert seq < 90 or view.version[other]
+    assert alice.core.memory.presents.get(HOUSE) is None
+
+
+def _boundary(author: DirectReplica, seq: int) -> int:
+    """The end of the commit with an event."""
+    found = author.reader().commit(author.core.me, seq)
+    assert found is not None
+    return found[0].last
+
+
+def test_what_is_covered_is_not_folded():
+    """Of a thousand writes of ten keys by one author ten are folded: that is where the time goes."""
+    alice = replica("alice")
+    for number in range(1000):
+        say(alice, number, fact(Put(f"k{number % 10}", str(number))))
+    bulk = Bulk(House(), alice.core.types, HOUSE)
+    reader = alice.reader()
+    for place in reversed(reader.places(HOUSE, NOTHING) or ()):
+        bulk.take(reader.run(place))
+    assert (len(bulk._left), bulk.events, bulk.held) == (10, 1000, 1000)
+    assert bulk.fold(House().empty()) == naive(alice, HOUSE)
+
+
+def test_a_stream_that_is_loaded_stands_where_its_own_events_end():
+    """And counts what is folded, on both paths alike: snapshots are taken by that."""
+    alice = replica("alice")
+    say(alice, 1, fact(Put("k", "v")), fact(Named("x")), ("Unheard", 1, b"\xc0"))
+    say(alice, 2, fact(Put("k", "v")), stream=GARDEN)
+    one, other = replica("alice", alice.log), replica("alice", alice.log)
+    for hub in (one, other):
+        if hub is other:
+            hub.reader = lambda hub=hub: _without_places(DirectReplica.reader(hub))
+        hub.present(HOUSE)
+    assert one.core.memory.stands == other.core.memory.stands
+    assert one.core.memory.presents == other.core.memory.presents
+    assert one.core.folded == other.core.folded
+    assert one.core.memory.stands[HOUSE] == VersionVector({alice.core.me: 4})
+
+
+def _without_places(reader: Any) -> Any:
+    reader.places = lambda *_: None
+    return reader
+
+
+POISON = [
+    (("Put", 2, msgspec.msgpack.encode({"key": "k", "value": 5})), "reading Put {}:3"),
+    (("Put", 1, msgspec.msgpack.encode({"key": "k"})), "reading Put {}:3"),
+    (("Counted", 1, msgspec.msgpack.encode({"amount": "much"})), "reading Counted {}:3"),
+]
+
+
+@pytest.mark.parametrize(("bad", "words"), POISON, ids=["value", "upcaster", "not plain"])
+def test_a_poison_event_is_named_though_a_later_one_covers_it(bad, words):
+    """What cannot be read stops the stream, with the error that names it."""
+    alice = replica("alice")
+    say(alice, 1, fact(Put("k", "v")), bad, fact(Put("k", "w")))
+    with pytest.raises(PoisonEvent, match=words.format(f"{alice.core.me:016x}")):
+        replica("alice", alice.log).present(HOUSE)
+
+
+def test_an_edit_of_a_text_that_is_none_is_named_among_what_is_folded_by_column():
+    """It is read, and raises only when it is folded."""
+    alice = replica("alice", kind=ShoppingList)
+    say(alice, 1, fact(ItemAdded("milk")), fact(NoteEdited(b"nonsense")), fact(ItemAdded("milk")), stream=HOME)
+    with pytest.raises(PoisonEvent, match=f"folding NoteEdited {alice.core.me:016x}:3 raised TextError"):
+        replica("alice", alice.log, kind=ShoppingList).present(HOME)
+
+
+class AnyPut(Event):
+    key: Any
+
+
+class Anything(Aggregate):
+    stream = "house"
+    events = (AnyPut,)
+    keys = AWSet[Any]()
+
+    def effect(self, event: Any) -> Any:
+        return self.keys.add(event.key)
+
+
+@pytest.mark.parametrize("first", [True, 1.0, None, [1]], ids=str)
+def test_what_is_no_key_is_poison_though_it_equals_one(first):
+    """True and 1.0 equal 1, and a later 1 does not cover them."""
+    alice = replica("alice", kind=Anything)
+    assert plain_effect(Anything, AnyPut) is not None
+    say(alice, 1, fact(AnyPut(first)), fact(AnyPut(1)))
+    with pytest.raises(PoisonEvent, match=f"folding AnyPut {alice.core.me:016x}:2"):
+        replica("alice", alice.log, kind=Anything).present(HOUSE)
+
+
+def test_where_an_id_has_two_histories_there_are_no_columns():
+    """What a context names has to be looked for then; the present is folded event by event."""
+    alice = replica("alice")
+    say(alice, 1, fact(Put("k", "v")))
+    twin = replica("alice", deepcopy(alice.log))
+    say(alice, 2, fact(Put("k", "one")))
+    say(twin, 2, fact(Put("k", "other")))
+    hub = replica("hub")
+    tell(alice, hub)
+    tell(twin, hub)
+    assert hub.reader().places(HOUSE, NOTHING) is None
+    assert hub.present(HOUSE).state == naive(hub, HOUSE)
+
+
+# --- which effects are plain ---
+
+
+def test_plain_effects_are_found():
+    """Those of the house that cover a path, in match statements, by attributes, through maps and products."""
+    assert folds_by_column(House())
+    found = {kind.__name__ for kind in House.events if plain_effect(House, kind)}
+    assert found == {kind.__name__ for kind in House.events} - {"Counted", "Voted", "PutAndTagged", "PutUnlessLong"}
+    put = plain_effect(House, PutInto)
+    assert put is not None
+    assert (put.place, put.fields) == (("rooms", None, None, None), ("room", "shelf", "thing"))
+    assert plain_effect(House, CardCleared).place == ("cards", None)
+    for event in (Put("k", "v"), PutInto("r", 1, b"t"), CardCleared("c"), Allowed(3)):
+        plain = plain_effect(House, type(event))
+        deeds = plain.deeds_of(event, plain.path_of([getattr(event, name) for name in plain.fields]))
+        assert tuple(deeds) == House().effect_of(event)
+    assert not any(plain_effect(House, kind) for kind in (Counted, PutAndTagged))
+    assert plain_effect(ShoppingList, ItemAdded)
+    assert not plain_effect(ShoppingList, NoteEdited)
+    assert not folds_by_column(Journal())
+
+
+def test_a_hole_is_not_looked_at():
+    """Whatever asks it anything fails; it can only be put somewhere."""
+    hole = Hole()
+    looks: list[Any] = [
+        lambda: bool(hole), lambda: hole == 1, lambda: hole != 1, lambda: hash(hole), lambda: str(hole),
+        lambda: f"{hole}", lambda: hole.x, lambda: isinstance(hole, str), lambda: hole + 1, lambda: hole < 1,
+        lambda: len(hole), lambda: [*hole], lambda: hole[0], lambda: -hole, lambda: hole(), lambda: int(hole),
+        lambda: 1 in (hole,), lambda: PNCounter().add(hole),
+    ]  # fmt: skip
+    for look in looks:
+        with pytest.raises((HoleLookedAt, TypeError)):
+            look()
+    assert replace(("k", hole), hole)[1].value is hole
+
+
+class Written(Event):
+    key: str
+    value: Any = None
+
+    def short(self) -> Any:
+        return self.value if self.value is not None else 0
+
+    @property
+    def halved(self) -> Any:
+        return self.key[:1]
+
+
+class Base(Aggregate, base=True):
+    """What the doubtful ones have in common."""
+
+    map = ORMap[str, LWWRegister[Any]](LWWRegister())
+    reg = LWWRegister[Any]()
+    set = AWSet[Any]()
+
+    def helper(self, value: Any) -> Any:
+        return value is None
+
+
+class Loud(LWWRegister[Any]):
+    def write(self, value: Any) -> Effect:
+        return super().write(0 if value is None else value)
+
+
+class OwnCard(Product):
+    title = LWWRegister[Any]()
+
+    def name(self, value: Any) -> Effect:
+        return self.title.write(0 if value is None else value)
+
+
+def _none(self: Any, event: Any) -> Any:
+    return self.map[event.key].write(0 if event.value is None else event.value)
+
+
+def _some(self: Any, event: Any) -> Any:
+    if event.value is not None:
+        return self.reg.write(event.key)
+    return self.map[event.key].write(1)
+
+
+def _kind_of_value(self: Any, event: Any) -> Any:
+    return self.map[event.key].write(1 if type(event.value) is int else 2)
+
+
+def _instance(self: Any, event: Any) -> Any:
+    return self.map[event.key].write(1 if isinstance(event.value, int) else 2)
+
+
+def _sequence(self: Any, event: Any) -> Any:
+    match event.value:
+        case [_, _]:
+            return self.map[event.key].write(1)
+    return self.map[event.key].write(2)
+
+
+def _mapping(self: Any, event: Any) -> Any:
+    match event.value:
+        case {"x": _}:
+            return self.map[event.key].write(1)
+    return self.map[event.key].write(2)
+
+
+def _pattern_none(self: Any, event: Any) -> Any:
+    match event:
+        case Written(key, None):
+            return self.map[key].write(1)
+        case Written(key, value):
+            return self.map[key].write(value)
+
+
+def _pattern_method(self: Any, event: Any) -> Any:
+    match event:
+        case Written(key=key, halved=value):
+            return self.map[key].write(value)
+
+
+def _caught(self: Any, event: Any) -> Any:
+    try:
+        return self.map[event.key].write(event.value + 1)
+    except Exception:
+        return self.map[event.key].write(2)
+
+
+def _helped(self: Any, event: Any) -> Any:
+    return self.map[event.key].write(self.helper(event.value))
+
+
+def _method(self: Any, event: Any) -> Any:
+    return self.map[event.key].write(event.short())
+
+
+def _global(self: Any, event: Any) -> Any:
+    return self.map[event.key].write(id(event.value))
+
+
+def _inner(self: Any, event: Any) -> Any:
+    return self.map[event.key].write([x is None for x in (event.value,)])
+
+
+def _computed(self: Any, event: Any) -> Any:
+    return self.map[event.key + "!"].write(event.value)
+
+
+def _listed(self: Any, event: Any) -> Any:
+    return self.map[event.key].write([event.value])
+
+
+def _default(self: Any, event: Any, count: Any = [0]) -> Any:  # noqa: B006
+    return self.map[event.key].write(count)
+
+
+def _error(self: Any, event: Any) -> Any:
+    return self.map[event.key].write(2 if isinstance(OSError(event.value, "x"), FileNotFoundError) else 1)
+
+
+def _below(self: Any, event: Any) -> Any:
+    return [self.set.clear(), self.set.add(event.key)]
+
+
+def _summed(self: Any, event: Any) -> Any:
+    return self.map[event.key].write(sum((), event.value))
+
+
+def _closed() -> Any:
+    count = 1
+
+    def effect(self: Any, event: Any) -> Any:
+        return self.map[event.key].write(count)
+
+    return effect
+
+
+DOUBTFUL = [
+    _none, _some, _kind_of_value, _instance, _sequence, _mapping, _pattern_none, _pattern_method, _caught, _helped,
+    _method, _global, _inner, _computed, _listed, _default, _error, _below, _summed, _closed(),
+]  # fmt: skip
+
+
+def _aggregate(**parts: Any) -> Any:
+    return type("Doubtful", (Base,), {"stream": "d", "events": (Written,), "__module__": __name__, **parts})
+
+
+@pytest.mark.parametrize("effect", DOUBTFUL, ids=lambda effect: effect.__name__)
+def test_an_effect_that_does_more_than_put_fields_somewhere_is_not_plain(effect):
+    """Looking, calling, catching and computing, also in the ways that a value does not notice."""
+    assert plain_effect(_aggregate(effect=effect), Written) is None
+
+
+def test_an_effect_is_plain_only_among_lattices_that_are_ours():
+    """A lattice, a product or an event that somebody has written may look where ours do not."""
+
+    def written(self: Any, event: Any) -> Any:
+        return self.reg.write(event.value)
+
+    def named(self: Any, event: Any) -> Any:
+        return self.card.name(event.value)
+
+    class Compared(Written):
+        def __eq__(self, other: object) -> bool:
+            return self.value is None
+
+    assert plain_effect(_aggregate(effect=written), Written)
+    assert plain_effect(_aggregate(effect=written, reg=Loud()), Written) is None
+    assert plain_effect(_aggregate(effect=named, card=OwnCard()), Written) is None
+    assert plain_effect(_aggregate(effect=written, events=(Compared,)), Compared) is None
+    assert plain_effect(_aggregate(effect=written, effect_of=lambda self, event: Effect()), Written) is None
+    assert plain_effect(_aggregate(effect=written, bind=lambda self, *_, **__: self), Written) is None
