@@ -82,10 +82,12 @@ class Conversation:
             if self._comparison is not None:
                 self._comparison.cancel()
                 ended.append(self._comparison)
-            await asyncio.wait((writer,), timeout=FAREWELL)
-            writer.cancel()
-            await asyncio.gather(*ended, return_exceptions=True)
-            await self._channel.close()
+            try:
+                await asyncio.wait((writer,), timeout=FAREWELL)
+            finally:  # whoever cancels this does not wait for the last words, and leaves nothing running
+                writer.cancel()
+                await asyncio.gather(*ended, return_exceptions=True)
+                await self._channel.close()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         """Why did a task end? A closed channel or replica ends the conversation; anything else is our fault."""

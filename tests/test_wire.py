@@ -17,7 +17,8 @@ from websockets.utils import accept_key
 
 from replica import Replica
 from replica.meeting import HORIZON
-from sync import Gates, Node, connect, linked, serve
+from sync import Gates, Node, connect, converse, linked, serve
+from sync.link import Link
 from sync.message import MAX_FRAME, Batch, Bye, Have, Hello, decode, encode
 from sync.protocol import WINDOW
 from sync.websocket import BOUNDS
@@ -539,3 +540,36 @@ async def test_a_node_runs_a_replica_with_its_links(tmp_path):
         assert alice.status().url == alice.server.url
         with pytest.raises(ValueError, match="dialled already"):
             await bob.dial(alice.server.url)
+
+
+class Stuck:
+    """A channel whose other end neither reads nor says anything."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def send(self, frame: bytes) -> None:
+        await asyncio.Event().wait()
+
+    async def receive(self) -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@in_loop
+async def test_a_conversation_that_is_cancelled_twice_leaves_nothing_running():
+    """Whoever is in a hurry does not wait for its last words; its tasks end all the same, and so does the channel."""
+    async with opened() as alice:
+        channel, before = Stuck(), asyncio.all_tasks()
+        talk = asyncio.create_task(converse(alice, channel, Link("nowhere")))
+        await asyncio.sleep(0.05)
+        for _ in range(2):
+            talk.cancel()
+            await asyncio.sleep(0.05)
+        with pytest.raises(asyncio.CancelledError):
+            await talk
+        assert channel.closed
+        assert asyncio.all_tasks() <= before

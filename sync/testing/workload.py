@@ -21,7 +21,6 @@ from merge.version import Dot, VersionVector
 from replica.aggregate import Aggregate
 from replica.decider import Decider, Given
 from replica.due import Due
-from replica.errors import Refused
 from replica.event import Command, Event
 from replica.ordered import Moment, Ordered
 from replica.projection import EventRows, Projection, StreamRows
@@ -142,11 +141,7 @@ class Desk(Ordered):
         return {}
 
     def decide(self, command: Any, given: Given) -> Event:
-        if isinstance(command, Answer):
-            return Answered(command.what)
-        if command.what in self.state:
-            raise Refused(f"{command.what} was asked already")
-        return Asked(command.what)
+        return Answered(command.what) if isinstance(command, Answer) else Asked(command.what)
 
     def evolve(self, state: Any, event: Any, moment: Moment) -> Any:
         cause, answers = state.get(event.what, ((int(moment.dot.replica), moment.dot.seq), 0))
