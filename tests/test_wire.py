@@ -561,7 +561,7 @@ class Stuck:
 
 @in_loop
 async def test_a_conversation_that_is_cancelled_twice_leaves_nothing_running():
-    """Whoever is in a hurry does not wait for its last words; its tasks end all the same, and so does the channel."""
+    """Whoever is in a hurry does not wait for its last words; its tasks end all the same, and the channel."""
     async with opened() as alice:
         channel, before = Stuck(), asyncio.all_tasks()
         talk = asyncio.create_task(converse(alice, channel, Link("nowhere")))
