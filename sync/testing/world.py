@@ -282,7 +282,7 @@ class World:
 
 
 def _words(frame: bytes) -> list[str]:
-    """What the trace has of a frame. Of presents the streams: the name of a fold depends on the version of Python."""
+    """What the trace has of a frame. Of presents the streams: names of folds depend on the version of Python."""
     if frame[1] != PRESENTS:
         return [blake2b(frame, digest_size=8).hexdigest()]
     message = decode(frame)
