@@ -163,6 +163,8 @@ class Session:
         self._behind = True
         """The peer may lack something that is not under way."""
         self._haves = 0
+        self._quiet = 0
+        """Ticks since the latest Have: it has arrived by now, or is lost."""
         self._answering = 0
         self._gaps = 0
         self._old_gaps = 0
@@ -271,6 +273,7 @@ class Session:
                 self._say_have(reply=True)
             return self._effects()
         self._asked = False
+        self._quiet += 1
         self._under_way = {number: age + 1 for number, age in self._under_way.items()}
         if any(age > PATIENCE for age in self._under_way.values()):
             self._under_way.clear()
@@ -398,7 +401,7 @@ class Session:
                 "too-large", f"a batch of {len(batch.slices)} slices; the limit is {MAX_SLICES}"
             )
         self._arriving = batch.slices
-        self._current = batch.answers >= self._haves
+        self._current = batch.answers >= self._haves or self._quiet > PATIENCE
         self._out.append(Ingest(batch.number, batch.slices, self.horizon))
 
     def _gap(self, gap: Gap) -> None:
@@ -432,7 +435,7 @@ class Session:
 
     def _say_have(self, *, reply: bool, without: int | None = None) -> None:
         """Say which heads are held. Leaving out a replica asks for its whole history."""
-        self._haves += 1
+        self._haves, self._quiet = self._haves + 1, 0
         rows = [(r, *head) for r, heads in sorted(self.mine.items()) if r != without for head in heads]
         parts = [rows[at : at + PART] for at in range(0, len(rows), PART)] or [[]]
         for number, part in enumerate(parts):

@@ -184,6 +184,24 @@ def test_digests_that_arrive_together_are_answered_once():
         network.nodes["b"].tick(NOW)
 
 
+def test_a_gap_is_answered_at_once_though_a_have_was_lost_long_ago():
+    """Found by seed 1018609: what comes was taken for sent before that Have, and its gaps for no news, for ever."""
+    network = Network("ab", ["ab"], direct)
+    network.settle()
+    b = network.nodes["b"].sessions["ab"]
+    network.nodes["b"]._do("ab", b.resume())
+    network.wire("ab", "b").clear()
+    network.settle(ticks=PATIENCE + 2)
+    alice = network.nodes["a"].replica
+    for item in ("milk", "eggs", "bread"):
+        alice.execute(HOME, AddItem(item), NOW)
+        alice.flush()
+        if item == "eggs":
+            network.wire("ab", "a").clear()
+        network.run()
+    assert heads(network)[0] == heads(network)[1]
+
+
 def test_a_lost_last_push_does_not_stall():
     """Nobody writes any more; the digest of a tick shows the difference."""
     network = Network("ab", ["ab"], direct)
