@@ -25,6 +25,8 @@ class Disk(MemoryLog):
         super().__init__()
         self._journal: list[Transaction] = []
         self._synced = 0
+        self.begins = 1
+        """Writes with which the file came to be: there is no backup of less."""
         self.fails: str | None = None
         """What happens at the next writes: "before" or "after" (it crashes once), "full" (no room)."""
 
@@ -56,6 +58,7 @@ class Disk(MemoryLog):
         for transaction in self._journal[:writes]:
             again.write(transaction)
         again._synced = len(again._journal)
+        again.begins = self.begins
         return again
 
     def identified(self) -> Identity | None:

@@ -145,12 +145,12 @@ def disk_full(world: World) -> bool:
 def backup(world: World) -> bool:
     """An old backup takes the place of a file. Mostly its mark tells; not if that was set back too."""
     one = _any(world)
-    if one.disk.writes <= 2:
+    if one.disk.writes <= one.disk.begins + 1:
         return False
     for link in world.links_of(one):
         world.cut(link)
     held = world.ledger.held(one.replica)
-    one.disk = one.disk.upto(world.random.randrange(1, one.disk.writes))
+    one.disk = one.disk.upto(world.random.randrange(one.disk.begins, one.disk.writes))
     world.start(one, _another_id(world, one))
     world.ledger.set_back(held, one.replica)
     world.ledger.forget_lost(world.replicas)
@@ -250,6 +250,7 @@ def fork(world: World) -> bool:
     )
     at_once(copied)
     whole = disk.upto(disk.writes)  # the file appears when all of it is synced
+    whole.begins = whole.writes
     _meet(world, world.add(whole, release=one.release))
     return True
 
