@@ -25,13 +25,25 @@ def test_whatever_goes_wrong_all_come_to_the_same(tens):
         simulate(seed)
 
 
-REGRESSIONS = [302319, 302805, 304358, 1005643, 1006008, 1011643, 1015721, 1017896, 1018609, 5004404]
+REGRESSIONS = [
+    302319,
+    302805,
+    304358,
+    1005643,
+    1006008,
+    1011643,
+    1015721,
+    1017896,
+    1018609,
+    1023480,
+    1031194,
+    5004404,
+]
 """Seeds that have found something, as schedules are now: in the product what was settled and changed (302319,
-302805, 304358), and a gap that was not answered (1018609); in the oracles what does not hold where an id is in use
-twice (1005643, 1011643, 1015721, 1017896), where somebody was retired (1006008), or of a backup that cannot be
-(5004404). What was found by schedules as
-they were before (the changelog names the seeds) has tests of its own: in `test_protocol`, `test_fork`,
-`test_forks`, `test_members` and `test_core`."""
+302805, 304358), and a gap that was not answered (1018609); in the simulator what does not hold where an id is in use
+twice (1005643, 1011643, 1015721, 1017896, 1023480, 1031194) or somebody was retired (1006008), and a backup that
+cannot be (5004404). What was found by schedules as they were before (the changelog names the seeds) has tests of its
+own: in `test_protocol`, `test_fork`, `test_forks`, `test_members` and `test_core`."""
 
 
 @pytest.mark.parametrize("seed", REGRESSIONS)
