@@ -349,6 +349,34 @@ async def test_a_damaged_present_is_mended_while_the_replica_is_in_use(monkeypat
             assert set((await bob.present(HOME)).items) == {"milk"}
 
 
+@in_loop
+async def test_over_a_link_too_a_stream_that_cannot_be_read_is_left_out_alone(monkeypatch, tmp_path):
+    """The async face does what the direct one does, whichever side cannot read: the others are compared."""
+    monkeypatch.setattr("sync.conversation.TICK", 0.05)
+    load, cores = comparing.load_streams, []
+
+    def load_or_not(reader: Any, streams: Any, aggregate_of: Any, *more: Any) -> Any:
+        if streams == ("list/3",) and aggregate_of.__self__ in cores:
+            raise DamagedLog("list/3 cannot be read")
+        return load(reader, streams, aggregate_of, *more)
+
+    def opened(name: str) -> Any:
+        return Replica.open(tmp_path / f"{name}.db", store="shop", name=name, aggregates=[ShoppingList])
+
+    monkeypatch.setattr(comparing, "load_streams", load_or_not)
+    async with opened("alice") as alice, opened("bob") as bob, linked(alice, bob):
+        for number in range(6):
+            await alice.execute(f"list/{number}", AddItem("x"))
+        await bob.wait_for(alice.version)
+    for damaged in ("alice", "bob"):
+        async with opened("alice") as alice, opened("bob") as bob:
+            cores[:] = [one.core for one in (alice, bob) if one.name == damaged]
+            async with linked(alice, bob):
+                await until(lambda: alice.status().compared >= 5 and bob.status().compared >= 5)
+                left = [one for replica in (alice, bob) for one in replica.status().left_out]
+                assert {(one.why, one.what) for one in left} == {("poisoned", "list/3")}
+
+
 # --- what was at fault is mended ---
 
 

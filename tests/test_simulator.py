@@ -50,9 +50,9 @@ def test_a_schedule_has_many_faults_of_all_kinds():
     assert all(outcome.events > 20 for outcome in outcomes)
 
 
-@pytest.mark.parametrize("seed", ["1", "4", "7"])
+@pytest.mark.parametrize("seed", ["6", "7", "50"])
 def test_a_seed_replays_to_the_same_trace_in_another_process(seed):
-    """Every frame, under other hash seeds, from the command line. In 1 and 4 second histories turn up."""
+    """Every frame, under other hash seeds, from the command line. In 6 and 50 second histories turn up."""
     here = simulate(int(seed)).trace
     for hash_seed in ("0", "1"):
         done = subprocess.run(

@@ -112,19 +112,18 @@ class Clients:
         present = replica.present(stream)
         if not replica.core.memory.version <= present.version:
             raise Found("session", f"{one.name} holds {replica.core.memory.version}, and reads {present.version}")
-        if not one.seen <= present.version and not self.world.ledger.twins:  # of two histories one is read
+        if not self.world.ledger.without_twins(one.seen) <= present.version:  # of two histories one is read
             raise Found("session", f"{one.name} has read {one.seen}, and now reads {present.version}")
         one.seen = present.version
         self._same(one, stream, present, one.seen, "")
 
     def look_back(self, one: Node) -> None:
-        """Read a stream at an earlier cut. Where an id is in use twice, a number may name none."""
-        if self.world.ledger.twins:
-            return
+        """Read a stream at an earlier cut; not at a number of an id that is in use twice, which may name none."""
         random, core = self.world.random, one.replica.core
         stream = random.choice(STREAMS)
         cuts = [one.seen, core.stable, *core.members.observed.values()]
-        cut = random.choice([cut for cut in cuts if cut <= core.memory.version] or [NOTHING])
+        sure = [cut for cut in cuts if cut <= core.memory.version and self.world.ledger.without_twins(cut) == cut]
+        cut = random.choice(sure or [NOTHING])
         if stream.split("/")[0] not in core.aggregates:
             return
         fold = fold_within(core, stream, one.replica.reader().stream(stream), cut)

@@ -70,6 +70,10 @@ class Ledger:
         """Ids that may be in use twice."""
         self._named: dict[tuple[int, int], bytes] = {}
 
+    def without_twins(self, version: VersionVector) -> VersionVector:
+        """A version without the ids of which a number may name two events."""
+        return VersionVector({replica: seq for replica, seq in version.seqs.items() if replica not in self.twins})
+
     # --- entering ---
 
     def listen(self, replica: DirectReplica) -> None:

@@ -32,8 +32,8 @@ START = 1_767_225_600_000
 """Wall time (ms) at which a schedule begins."""
 FRAMES = 300
 """Frames on each link within which a conversation must come to rest."""
-PRESENTS = 7
-"""The tag of a Presents, which is the second byte of a frame."""
+PRESENTS = Presents.__struct_config__.tag
+"""The second byte of a frame that is a Presents."""
 PATIENCE = 3
 """Ticks within which both sides must have said what they hold."""
 ON_THE_WAY = 6 << 20
