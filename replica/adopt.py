@@ -149,7 +149,8 @@ def adopt(core: Core, row: LogRow, taken: Taken) -> None:
     for kind, events in types.items():
         draft.types[kind] = draft.types.get(kind, 0) + events
     draft.add_slice(row.number, piece)
-    draft.news += telling
+    for told in telling:
+        draft.news.append(told)
     first = piece.after + 1
     for note, last, when in zip(notes_of(piece), layout.lasts, layout.stamps, strict=False):
         if note is not None and note.command is not None:

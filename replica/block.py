@@ -27,8 +27,9 @@ Rule 4. What is stored and sent is the slice: the columns between two commits of
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import accumulate, islice, pairwise
 from typing import Annotated, Any, NamedTuple
@@ -217,8 +218,7 @@ class Tail:
         n, events = piece.commits, piece.last - piece.after
         if (piece.replica, piece.first, piece.after) != (self.replica, self.first, self.seq):
             raise InvalidBatch(f"{_where(piece)} does not continue the log at {self.seq}")
-        if not 1 <= events <= BLOCK_EVENTS + MAX_EVENTS or n > events:
-            raise InvalidBatch(f"{_where(piece)} claims {events} events in {n} commits, which no block holds")
+        _check_claims(piece)
         columns = [array(n, column) for column in piece.columns[:PER_COMMIT]]
         columns += [array(events, column) for column in piece.columns[PER_COMMIT:]]
         counts, steps, counters = _counts(columns[0]), _walls(columns[1]), _counters(columns[2])
@@ -264,19 +264,17 @@ class Tail:
         self.streams = {name: number for number, name in enumerate(decoded.streams)}
         self.types = {name: number for number, name in enumerate(decoded.types)}
         hashes = {}
-        inner = [seq for seq in at if piece.after < seq < piece.last]
-        done = 0
+        inner = sorted([seq for seq in at if piece.after < seq < piece.last])
+        rest: tuple[bytes, ...] = piece.columns
         if inner:
-            edges = boundaries(piece, decoded.counts)
-            ends = {last: index + 1 for index, last in enumerate(decoded.lasts)}
-            for seq in sorted(inner):
-                if seq in ends:
-                    self._take(between(piece, edges, done, ends[seq]), seq - self.seq, 0)
+            done, edges = 0, boundaries(piece, decoded.counts)
+            for seq in inner:
+                index = bisect_left(decoded.lasts, seq, done)
+                if decoded.lasts[index] == seq:
+                    self._take(between(piece, edges, done, index + 1), seq - self.seq, 0)
                     hashes[seq] = self._close()
-                    done = ends[seq]
+                    done = index + 1
             rest = between(piece, edges, done, piece.commits)
-        else:
-            rest = piece.columns
         self.wall, self.payload = decoded.walls[-1], decoded.payload
         self._take(rest, piece.last - self.seq, 0)
         hashes[piece.last] = self._close()
@@ -328,6 +326,12 @@ def _called(table: list[Any], numbers: list[int], piece: Slice) -> list[Any]:
     return [table[number] for number in numbers]
 
 
+def _check_claims(piece: Slice) -> None:
+    events, commits = piece.last - piece.after, piece.commits
+    if not commits <= events <= BLOCK_EVENTS + MAX_EVENTS:
+        raise InvalidBatch(f"{_where(piece)} claims {events} events in {commits} commits, which no block holds")
+
+
 def _ascending(observed: list[tuple[int, int, bytes]]) -> bool:
     return len(observed) <= MAX_OBSERVED and all(one[0] < other[0] for one, other in pairwise(observed))
 
@@ -350,6 +354,15 @@ def counters_of(piece: Slice) -> list[int]:
     return _counters(array(piece.commits, piece.columns[2]))
 
 
+def observed_of(piece: Slice) -> list[list[tuple[int, int, bytes]] | None]:
+    """The heads that each commit of a slice names; InvalidBatch where they cannot be read."""
+    _check_claims(piece)
+    try:
+        return _observed(array(piece.commits, piece.columns[3]))
+    except msgspec.DecodeError as error:
+        raise InvalidBatch(f"{_where(piece)} cannot be read: {error}") from error
+
+
 def notes_of(piece: Slice) -> list[Note | None]:
     return _notes(array(piece.commits, piece.columns[4]))
 
@@ -368,17 +381,19 @@ def digests_of(columns: Iterable[bytes]) -> list[bytes]:
     return [blake2b(column, digest_size=16, person=PERSON).digest() for column in columns]
 
 
-def boundaries(piece: Slice, counts: list[int]) -> list[list[int]]:
+def boundaries(piece: Slice, counts: list[int]) -> list[Sequence[int]]:
     """For each column the offsets of its bytes at the commit boundaries of the slice (commits + 1 of them)."""
     events = list(accumulate(counts, initial=0))
-    edges = []
+    edges: list[Sequence[int]] = []
     for index, column in enumerate(piece.columns):
         per_commit = index < PER_COMMIT
-        raws = _raws(array(piece.commits if per_commit else events[-1], column))
-        offsets = list(accumulate(map(len, raws), initial=0))
-        edges.append(offsets if per_commit else [offsets[event] for event in events])
+        count = piece.commits if per_commit else events[-1]
+        offsets: Sequence[int] = range(count + 1)
+        if len(column) != count:  # else each element is one byte
+            offsets = list(accumulate(map(len, _raws(array(count, column))), initial=0))
+        edges.append(offsets if per_commit or count == piece.commits else [offsets[event] for event in events])
     return edges
 
 
-def between(piece: Slice, edges: list[list[int]], start: int, stop: int) -> tuple[bytes, ...]:
+def between(piece: Slice, edges: list[Sequence[int]], start: int, stop: int) -> tuple[bytes, ...]:
     return tuple(column[edge[start] : edge[stop]] for column, edge in zip(piece.columns, edges, strict=True))

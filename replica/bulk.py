@@ -33,7 +33,8 @@ from replica.uncollected import uncollected
 
 if TYPE_CHECKING:
     from replica.decoded import Decoded
-    from replica.reading import Place, Reader, Run
+    from replica.reading import Place, Reader
+    from replica.run import Run
 
 _KEYS = {str, bytes, int}
 """Where these are equal they are the same key. (True equals 1, and is none.)"""
@@ -74,8 +75,8 @@ class Bulk:
     @uncollected
     def take(self, run: Run) -> None:
         """One more run, which lies before those of its log that were taken. What this raises ends the bulk."""
-        decoded = run.opened.decoded
-        picked = run.picked(self._stream)
+        decoded = run.decoded
+        picked = run.by_stream.get(self._stream)
         if not picked:
             return
         self.held += len(picked)
@@ -88,7 +89,7 @@ class Bulk:
                 continue
             whole = len(indices) == len(decoded.payloads)
             payloads = decoded.payloads if whole else [decoded.payloads[at] for at in indices]
-            events = self._types.decode_all(name, schema, payloads, run.opened.piece.columns[-1] if whole else None)
+            events = self._types.decode_all(name, schema, payloads, run.payload if whole else None)
             if kind not in self._aggregate.events:
                 continue
             self.events += len(events)
@@ -105,20 +106,16 @@ class Bulk:
 
     def _keep(self, run: Run, left: list[tuple[int, _Left]]) -> None:
         """Keep what is left of a run, with all that its author had seen."""
-        decoded, context = run.opened.decoded, run.opened.before.context
+        decoded = run.decoded
         replica, after, walls, counters = decoded.replica, decoded.after, decoded.walls, decoded.counters
-        observed = decoded.observed
-        upcoming = [at for at, heads in enumerate(observed) if heads][::-1] if any(observed) else []
-        news: dict[int, int] = {}
+        upcoming = [*run.seen][::-1]
+        _, context = upcoming.pop()
         commit = 0
         for index, event in sorted(left, key=itemgetter(0)):
             seq = after + 1 + index
             commit = bisect_left(decoded.lasts, seq, commit)
-            while upcoming and upcoming[-1] <= commit:
-                for other, head, _ in observed[upcoming.pop()] or ():
-                    news[other] = max(head, news.get(other, 0))
-            while news:
-                context = context.advance(*news.popitem())
+            while upcoming and upcoming[-1][0] <= commit:
+                context = upcoming.pop()[1]
             stamp = Stamp(walls[commit], counters[commit], replica)
             self._left.append((stamp, seq, Seen(context, replica, seq - 1), event))
 

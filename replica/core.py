@@ -46,6 +46,7 @@ from replica.projection import Projection
 from replica.reading import Blocks, Boundary, End
 from replica.recording import addressed, check_name, introduce, record
 from replica.rows import Derived, begin, stop_table
+from replica.run import NO_NEWS, News
 from replica.snapshot import EVERY, Folded, Loaded, Unfrozen, pause_after, superfluous, take
 from replica.snapshot import KIND as SNAPSHOT
 from replica.stores import adopt_stores, fact, joined
@@ -67,14 +68,19 @@ class Settled(NamedTuple):
 
     version: VersionVector
     changed: tuple[str, ...]
-    commits: list[Commit]
+    brought: News
     slices: list[Slice]
     began: bool = False
     """A block has begun, so the one before it may be sealed."""
-    news: tuple[tuple[Commit, VersionVector], ...] = ()
+    news: News = NO_NEWS
     """The commits that are folded, with their contexts, in an order in which causes come first."""
     refolded: bool = False
     """A second history turned up: what was folded before may be so no more."""
+
+    @property
+    def commits(self) -> list[Commit]:
+        """All that is new, folded or not."""
+        return [commit for commit, _ in self.brought]
 
 
 PRESENTS = 10_000
@@ -505,17 +511,17 @@ class Core:
         if draft is not None and draft.dirty:
             self.sought = frozenset()
         if draft is None:
-            return Settled(self.memory.version, (), [], [])
+            return Settled(self.memory.version, (), NO_NEWS, [])
         self.memory = draft.settled()
         self.comparisons.changed(draft.changed)
         self._forget_presents()
-        self.members.learn_commits(draft.news)
+        self.members.learn_latest(draft.news.latest)
         if draft.identity_changed:
             self.identity_is_new = False
         slices = [join(run) for _, run in draft.runs]
         return Settled(
             self.memory.version, tuple(draft.changed), draft.commits, slices, bool(draft.starts),
-            tuple(draft.news), draft.refolded,
+            draft.news, draft.refolded,
         )  # fmt: skip
 
     def _forget_presents(self) -> None:

@@ -39,6 +39,7 @@ class Decoded:
     events: int
     payload: int
     _lasts: list[int] | None = field(default=None, compare=False, repr=False)
+    _observing: list[int] | None = field(default=None, compare=False, repr=False)
     _commits: list[Commit] | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -48,30 +49,48 @@ class Decoded:
             self._lasts = list(accumulate(self.counts, initial=self.after))[1:]
         return self._lasts
 
+    def stamp(self, index: int) -> Stamp:
+        """Of one of its commits."""
+        return Stamp(self.walls[index], self.counters[index], self.replica)
+
+    @property
+    def observing(self) -> list[int]:
+        """Which of its commits name what they newly observed."""
+        if self._observing is None:
+            found = self.observed
+            self._observing = [at for at, heads in enumerate(found) if heads] if any(found) else []
+        return self._observing
+
     @property
     def commits(self) -> list[Commit]:
         """Its commits, as values."""
         if self._commits is None:
-            self._commits = self._made()
+            self._commits = self._made(0, len(self.counts))
         return self._commits
 
-    def _made(self) -> list[Commit]:
-        replica, start, commits = self.replica, 0, []
-        recorded = [
-            Recorded(stream, kind, schema, bytes(payload))
-            for stream, (kind, schema), payload in zip(self.named, self.kinds, self.payloads, strict=True)
-        ]
-        columns = zip(self.counts, self.walls, self.counters, self.observed, self.notes, strict=True)
-        for count, wall, counter, observed, note in columns:
+    @property
+    def first(self) -> Commit:
+        """The first of them."""
+        return self._made(0, 1)[0]
+
+    def _made(self, begin: int, end: int) -> list[Commit]:
+        replica, commits = self.replica, []
+        first = (self.lasts[begin - 1] if begin else self.after) + 1
+        start, stop = first - 1 - self.after, self.lasts[end - 1] - self.after
+        events = zip(self.named[start:stop], self.kinds[start:stop], self.payloads[start:stop], strict=True)
+        recorded = [Recorded(stream, kind, schema, bytes(payload)) for stream, (kind, schema), payload in events]
+        at = 0
+        for index in range(begin, end):
+            count, observed = self.counts[index], self.observed[index]
             commits.append(
                 Commit(
                     replica,
-                    self.after + 1 + start,
-                    Stamp(wall, counter, replica),
+                    first + at,
+                    self.stamp(index),
                     tuple(Observed(*item) for item in observed) if observed else (),
-                    note,
-                    tuple(recorded[start : start + count]),
+                    self.notes[index],
+                    tuple(recorded[at : at + count]),
                 )
             )
-            start += count
+            at += count
         return commits

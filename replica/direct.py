@@ -177,7 +177,7 @@ class DirectReplica:
                 self.core.drop()
                 raise
         settled = self.core.settle()
-        if settled.commits or settled.changed:
+        if settled.brought or settled.changed:
             for hear in tuple(self.listeners):
                 hear(settled)
         return settled

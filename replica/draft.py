@@ -6,7 +6,8 @@ It becomes the replica's memory after COMMIT; dropped, it leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from replica.lineage import Lineage
 from replica.log import BlockStart, Done, Identity, Kept, Rows, Span, Table, Transaction
 from replica.projection import Standing
 from replica.reading import Boundary, End
+from replica.run import News
 
 RECENT = 4096
 """How many boundaries are remembered for contexts to name; others are read from the log."""
@@ -87,10 +89,10 @@ class Draft:
     starts: list[BlockStart] = field(default_factory=list)
     streams: list[tuple[str, int, int]] = field(default_factory=list)
     types: dict[tuple[str, int], int] = field(default_factory=dict)
-    commits: list[Commit] = field(default_factory=list)
-    """What is new, folded or not, in the order in which it came."""
-    news: list[tuple[Commit, VersionVector]] = field(default_factory=list)
-    """What of it is folded, with its contexts, causes first."""
+    commits: News = field(default_factory=News)
+    """What is new, folded or not."""
+    news: News = field(default_factory=News)
+    """What of it is folded."""
     refolded: bool = False
     """A second history turned up: what was folded is folded again from the log."""
     changed: dict[str, None] = field(default_factory=dict)
@@ -124,17 +126,18 @@ class Draft:
         when it was heard. (What is adopted is not listed among the commits.)
         """
         named = kind.__name__, kind.schema
-        commits = self.commits or [commit for commit, _ in self.news]
-        for commit in commits if named in self.types else ():
+        for commit, _ in (self.commits or self.news) if named in self.types else ():
             for seq, event in enumerate(commit.events, commit.first):
                 if (event.type, event.schema) == named:
                     yield commit, seq, event
 
-    def count(self, events: Iterable[Recorded]) -> None:
-        """Count events by type."""
-        types = self.types
-        for _, name, schema, _ in events:
-            types[name, schema] = types.get((name, schema), 0) + 1
+    def count(self, kinds: Sequence[tuple[str, int]]) -> None:
+        """Count events by their types."""
+        types, first = self.types, kinds[0]
+        same = kinds.count(first)
+        found = {first: same} if same == len(kinds) else Counter(kinds)
+        for kind, events in found.items():
+            types[kind] = types.get(kind, 0) + events
 
     def remember(self, found: Iterable[tuple[int, Boundary]]) -> None:
         """Keep boundaries for contexts to name; start afresh rather than grow without bound."""

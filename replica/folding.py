@@ -12,7 +12,7 @@ Rule 5. Code that has learnt a type folds its streams again from the log. Nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,17 @@ from replica.bulk import Bulk
 from replica.commit import Commit, Recorded
 from replica.decider import Decider, FoldFailed, Happened
 from replica.introduction import OWN_TYPES
+from replica.plain import folds_by_column
+from replica.run import Run, by_stamp
 from replica.snapshot import Folded, Loaded, pause_after
 from replica.status import Unfolded
 from replica.uncollected import uncollected
 
 if TYPE_CHECKING:
     from replica.core import Core
+
+BULK = 64
+"""Events for which folding by column is worth it."""
 
 Contexts = Iterable[tuple[Commit, VersionVector]]
 """Commits with their contexts, in the order of their stamps."""
@@ -41,7 +46,7 @@ def fold_afresh(core: Core, stream: str, loaded: Loaded) -> None:
     core.folded[stream] = Folded(loaded.events, loaded.events, pause_after(loaded.size, core.every))
     bulk = loaded.commits
     if not isinstance(bulk, Bulk):
-        fold(core, bulk, only=stream)
+        _fold_each(core, bulk, (stream,))
         return
     memory.stands = memory.stands.set(stream, bulk.stands_after(loaded.stands))
     core.count(stream, bulk.events)
@@ -62,16 +67,62 @@ def _put(core: Core, stream: str, folded: Callable[[], Any]) -> None:
         memory.presents = memory.presents.set(stream, state)
 
 
+def takes_all(core: Core, stream: str, news: Iterable[Run]) -> bool:
+    """Can the fold of a stream, where it is loaded, take what arrives, without going back before what it knows?"""
+    state = core.now.presents.get(stream)
+    if state is None:
+        return True
+    aggregate = core.aggregate_of(stream)
+    if type(aggregate).takes is Decider.takes:
+        return True
+    return all(
+        aggregate.takes(state, commit.stamp, context)
+        for run in news
+        if stream in run.by_stream
+        for commit, context in run.told
+        if any(event.stream == stream for event in commit.events)
+    )
+
+
+def fold(core: Core, news: Sequence[Run]) -> None:
+    """Fold what a batch brings into the streams that are loaded: by column where that is worth it."""
+    presents = core.draft.memory.presents
+    streams = dict.fromkeys(stream for run in news for stream in run.by_stream if stream in presents)
+    events = sum(len(run.by_stream.get(stream, ())) for run in news for stream in streams)
+    left = [stream for stream in streams if events < BULK or not _fold_by_column(core, stream, news)]
+    if left:
+        _fold_each(core, by_stamp(news), left)
+
+
+def _fold_by_column(core: Core, stream: str, news: Iterable[Run]) -> bool:
+    """Fold further events of a stream by column, if that can be."""
+    memory = core.draft.memory
+    aggregate, present = core.aggregate_of(stream), memory.presents[stream]
+    if not folds_by_column(aggregate):
+        return False
+    bulk = Bulk(aggregate, core.types, stream)
+    try:
+        for run in reversed([*news]):
+            bulk.take(run)
+        state = bulk.fold(present)
+    except Exception:  # the other path raises it again, and knows which event it was
+        return False
+    memory.stands = memory.stands.set(stream, bulk.stands_after(memory.stands[stream]))
+    memory.presents = memory.presents.set(stream, state)
+    core.count(stream, bulk.events)
+    return True
+
+
 @uncollected
-def fold(core: Core, news: Contexts, only: str | None = None) -> None:
-    """Fold further commits into the streams that are loaded, or into one of them."""
+def _fold_each(core: Core, news: Contexts, only: Container[str]) -> None:
+    """Fold further commits into some streams, one event after the other."""
     memory = core.draft.memory
     streams: dict[str, list[Happened]] = {}
     stands: dict[str, VersionVector] = {}
     for commit, context in news:
         for index, event in enumerate(commit.events):
             stream = event.stream
-            if stream == only or (only is None and stream in memory.presents):
+            if stream in only:
                 dot = Dot(commit.replica, commit.first + index)
                 stands[stream] = stands.get(stream, memory.stands[stream]).advance(*dot)
                 happened = _happened(core, commit, dot, event, context)

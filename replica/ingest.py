@@ -13,24 +13,28 @@ Rule 5. Folded in the order of stamps, which is the same on every replica.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import lt
 from typing import TYPE_CHECKING, NamedTuple
 
 from merge.stamp import Stamp
 from merge.version import VersionVector
 from replica.arrange import Gap, Parting, Placed, continues
-from replica.block import Head, Slice, Tail
-from replica.commit import Commit, Observed
+from replica.block import Head, Slice, Tail, observed_of
+from replica.commit import Observed
 from replica.decoded import Decoded
 from replica.derive import needs
 from replica.errors import InvalidBatch
-from replica.folding import fold
+from replica.folding import fold, takes_all
 from replica.introduction import read_introduction
 from replica.lineage import Lineage
-from replica.log import BlockStart, Done, LogRow
+from replica.log import BlockStart, LogRow
 from replica.missing import Missing
 from replica.reading import Boundary, End
+from replica.run import Run, by_stamp
 from replica.snapshot import limits_of, span
 
 if TYPE_CHECKING:
@@ -63,17 +67,18 @@ class _Arriving:
     """The heads at the boundaries that matter: slice ends, and what contexts name."""
     starts: list[BlockStart] = field(default_factory=list)
     streams: list[tuple[str, int]] = field(default_factory=list)
-    commits: list[Commit] = field(default_factory=list)
-    """What the slices hold."""
-    contexts: list[VersionVector] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    """After `check`: what the slices hold, with what their author had seen."""
 
-    def hashes_at(self, wanted: frozenset[int]) -> dict[int, bytes]:
-        """The heads at boundaries within the slices: computed once more, since few contexts name any."""
-        hashes: dict[int, bytes] = {}
-        tail = self.end.tail.copy()
-        for piece, decoded in self.pieces:
-            hashes |= tail.accept(piece, decoded, wanted)
-        return hashes
+    @property
+    def stamp(self) -> Stamp:
+        """Of the last commit."""
+        return self.pieces[-1][1].stamp(-1)
+
+    def stamp_at(self, seq: int) -> Stamp:
+        """Of the commit that ends at `seq`."""
+        decoded = next(decoded for piece, decoded in self.pieces if seq <= piece.last)
+        return decoded.stamp(bisect_left(decoded.lasts, seq))
 
 
 def ingest(
@@ -138,26 +143,20 @@ class _Batch:
         absent = {item.number for item in placed if item.number and item.number not in self.memory.ends}
         if absent:
             raise Missing(ends=tuple(sorted(absent)))
+        named = _named(item.piece for item in placed)
         for item in placed:
             here = self._arriving(item)
             tail = here.tail
             decoded = tail.read(item.piece)
+            wanted = named.get(item.piece.replica, set())
             if item.piece.after == 0:
                 stores = self.memory.stores if item.parting is None else {tail.store}
-                tail.store = here.end.tail.store = read_introduction(decoded.commits[0], stores).store
+                tail.store = here.end.tail.store = read_introduction(decoded.first, stores).store
+            if item.parting is not None and not here.pieces:
+                wanted = {*wanted, decoded.lasts[0]}
             here.pieces.append((item.piece, decoded))
-            here.commits += decoded.commits
             here.streams += [(name, tail.first) for name in decoded.streams[len(tail.streams) :]]
-            here.hashes |= tail.accept(item.piece, decoded)
-        named: dict[int, set[int]] = {}
-        for here in self.arriving.values():
-            for commit in here.commits:
-                for observed in commit.observed:
-                    named.setdefault(observed.replica, set()).add(observed.seq)
-        for here in self.arriving.values():
-            wanted = named.get(here.replica)
-            if wanted and not wanted.isdisjoint({commit.last for commit in here.commits} - here.hashes.keys()):
-                here.hashes |= here.hashes_at(frozenset(wanted))
+            here.hashes |= tail.accept(item.piece, decoded, frozenset(wanted))
         self._number()
 
     def _arriving(self, item: Placed) -> _Arriving:
@@ -183,7 +182,7 @@ class _Batch:
                 row = self._new_row(here, here.number)
             else:
                 row = next(row for row in lineage.rows if row.number == here.number)
-            here.row = row.moved_to(here.tail.head, here.commits[-1].stamp)
+            here.row = row.moved_to(here.tail.head, here.stamp)
             self.lineages = self.lineages.set(here.replica, lineage.with_row(here.row))
 
     # --- checking ---
@@ -192,51 +191,49 @@ class _Batch:
         boundaries: dict[Observed, Boundary] = {}
         for here in self.arriving.values():
             assert here.number is not None
-            for commit in here.commits:
-                if commit.last in here.hashes:
-                    found = Boundary(here.number, Head(commit.last, here.hashes[commit.last]), commit.stamp)
-                    boundaries[found.named(here.replica)] = found
+            for seq, found in here.hashes.items():
+                at = Boundary(here.number, Head(seq, found), here.stamp_at(seq))
+                boundaries[at.named(here.replica)] = at
         missing: list[Observed] = []
         for here in self.arriving.values():
-            gap = self._check_log(here, boundaries, missing)
-            if gap is not None:
-                return gap
+            end = here.end
+            for piece, decoded in here.pieces:
+                if piece.after == piece.first - 1:
+                    named = tuple(sorted(end.named.values()))
+                    here.starts.append(BlockStart(0, piece.first, piece.base, end.stamp, named))
+                _check_stamps(end.stamp, decoded, self.horizon)
+                found_or_gap = self._check_contexts(end, decoded, boundaries, missing)
+                if isinstance(found_or_gap, Gap):
+                    return found_or_gap
+                end, seen = found_or_gap
+                here.runs.append(Run(decoded, piece.columns[-1], seen, 0, piece.commits))
+            here.end = end
         if missing:
             raise Missing(boundaries=tuple(missing))
         return None
 
-    def _check_log(
-        self,
-        here: _Arriving,
-        arriving: dict[Observed, Boundary],
-        missing: list[Observed],
-    ) -> Gap | None:
-        end = here.end
-        for piece, decoded in here.pieces:
-            if piece.after == piece.first - 1:
-                here.starts.append(
-                    BlockStart(0, piece.first, piece.base, end.stamp, tuple(sorted(end.named.values())))
-                )
-            for commit in decoded.commits:
-                if end.stamp is not None and commit.stamp <= end.stamp:
-                    raise InvalidBatch(f"{_where(commit)} has a stamp that is not after the one before it")
-                if self.horizon is not None and commit.stamp.wall > self.horizon:
-                    raise InvalidBatch(f"{_where(commit)} has a stamp beyond the horizon that was announced")
-                context, numbers = end.context, []
-                for observed in commit.observed:
-                    found = arriving.get(observed) or self.memory.recent.get(observed)
-                    if found is None:
-                        if not self._held(observed):
-                            return Gap(observed.replica, observed.seq, foreign=False)
-                        missing.append(observed)
-                        continue
-                    context = self._observe(commit, context, end, observed, found)
-                    numbers.append(found.number)
-                here.contexts.append(context)
-                if not missing:
-                    end = end.after(commit, context, numbers)
-        here.end = end
-        return None
+    def _check_contexts(
+        self, end: End, decoded: Decoded, arriving: dict[Observed, Boundary], missing: list[Observed]
+    ) -> tuple[End, list[tuple[int, VersionVector]]] | Gap:
+        """The end after a slice, and what its author had seen from which commit on. `missing` is added to."""
+        context, named = end.context, end.named
+        seen = [(0, context)]
+        for index in decoded.observing:
+            for observed in map(Observed._make, decoded.observed[index] or ()):
+                found = arriving.get(observed) or self.memory.recent.get(observed)
+                if found is None:
+                    if not self._held(observed):
+                        return Gap(observed.replica, observed.seq, foreign=False)
+                    missing.append(observed)
+                    continue
+                key = observed.replica, found.number
+                self._check_observed(decoded, index, observed, found, named.get(key))
+                lineage = self.lineages[observed.replica]
+                context = context.advance(observed.replica, lineage.effective(found.number, observed.seq))
+                named = named.set(key, observed)
+            seen.append((index, context))
+        last = decoded.lasts[-1]
+        return End(end.tail, decoded.stamp(-1), context.advance(decoded.replica, last), named), seen
 
     def _held(self, observed: Observed) -> bool:
         """A log here reaches that far, and it has not been looked for in vain."""
@@ -245,45 +242,42 @@ class _Batch:
             return False
         return any(row.head.seq >= observed.seq for row in lineage.rows)
 
-    def _observe(
-        self, commit: Commit, context: VersionVector, end: End, observed: Observed, found: Boundary
-    ) -> VersionVector:
-        if observed.replica == commit.replica:
-            raise InvalidBatch(f"{_where(commit)} says that it observed its own log")
-        before = end.named.get((observed.replica, found.number))
+    def _check_observed(
+        self, decoded: Decoded, index: int, observed: Observed, found: Boundary, before: Observed | None
+    ) -> None:
+        """What a commit says that it observed can have been observed by it."""
+        if observed.replica == decoded.replica:
+            raise InvalidBatch(f"{_where(decoded, index)} says that it observed its own log")
         if before is not None and observed.seq <= before.seq:
-            raise InvalidBatch(f"{_where(commit)} observed less than the commit before it")
-        if found.stamp >= commit.stamp:
-            raise InvalidBatch(f"{_where(commit)} has a stamp before one that it had observed")
-        lineage = self.lineages[observed.replica]
-        return context.advance(observed.replica, lineage.effective(found.number, observed.seq))
+            raise InvalidBatch(f"{_where(decoded, index)} observed less than the commit before it")
+        if found.stamp >= decoded.stamp(index):
+            raise InvalidBatch(f"{_where(decoded, index)} has a stamp before one that it had observed")
 
     @property
     def streams(self) -> Iterator[str]:
         """The streams that change."""
-        return (e.stream for here in self.arriving.values() for commit in here.commits for e in commit.events)
+        return (stream for here in self.arriving.values() for run in here.runs for stream in run.by_stream)
 
     @property
-    def news(self) -> list[tuple[Commit, VersionVector]]:
-        """The commits that are folded, with their contexts."""
+    def news(self) -> list[Run]:
+        """What is folded."""
         return [
-            item
+            run
             for here in self.arriving.values()
             if self.lineages[here.replica].tip.number == here.number
-            for item in zip(here.commits, here.contexts, strict=True)
+            for run in here.runs
         ]
 
     def rewind(self) -> None:
         """Missing where a fold has to go back before what it knows, to take what arrives."""
-        core, presents = self.core, self.memory.presents
-        late: dict[str, None] = {}
-        for commit, context in self.news:
-            for event in commit.events:
-                fold = presents.get(event.stream)
-                if fold is not None and not core.aggregate_of(event.stream).takes(fold, commit.stamp, context):
-                    late[event.stream] = None
+        core, news = self.core, self.news
+        late = {
+            stream: None
+            for stream in dict.fromkeys(stream for run in news for stream in run.by_stream)
+            if not takes_all(core, stream, news)
+        }
         if late:
-            raise Missing(streams=tuple(late), limits=limits_of(self.news, late))
+            raise Missing(streams=tuple(late), limits=limits_of(by_stamp(news), late))
 
     # --- taking ---
 
@@ -293,44 +287,43 @@ class _Batch:
         forked = [here.replica for here in self.arriving.values() if here.parting is not None]
         core.next_number = self.next_number
         memory.lineages = self.lineages
-        news: list[tuple[Commit, VersionVector]] = []
+        news = self.news
         for here in self.arriving.values():
-            commits = here.commits
-            draft.commits += commits
-            if self._take_log(here, commits):
-                news += zip(commits, here.contexts, strict=True)
-        newest = max(commit.stamp for here in self.arriving.values() for commit in here.commits)
+            draft.commits.add(here.runs)
+            self._take_log(here)
+        newest = max(here.stamp for here in self.arriving.values())
         stamp = newest if memory.stamp is None else max(memory.stamp, newest)
-        news.sort(key=lambda item: item[0].stamp)
-        draft.news += news
-        for commit, _ in news:
-            if commit.note is not None and commit.note.command is not None:
-                core.heard_of(Done(commit.note.command, commit.first, commit.last, commit.stamp))
+        draft.news.add(news)
+        for done in sorted((done for run in news for done in run.done), key=lambda done: done.stamp):
+            core.heard_of(done)
         if forked:
             core.refold(stamp)
         else:
-            if news and memory.stamp is not None and news[0][0].stamp <= memory.stamp:
+            if memory.stamp is not None:
                 self._outdate(news, memory.stamp)
             fold(core, news)
-            draft.changed.update((event.stream, None) for commit, _ in news for event in commit.events)
+            draft.changed.update((stream, None) for run in news for stream in run.by_stream)
             memory.stamp = stamp
         if any(here.replica == core.me for here in self.arriving.values()):
             core.succeed()
-        return Ingested(sum(len(c.events) for here in self.arriving.values() for c in here.commits), tuple(forked))
+        return Ingested(
+            sum(p.last - p.after for here in self.arriving.values() for p, _ in here.pieces), tuple(forked)
+        )
 
-    def _outdate(self, news: list[tuple[Commit, VersionVector]], newest: Stamp) -> None:
+    def _outdate(self, news: list[Run], newest: Stamp) -> None:
         """Snapshots that hold later events of a stream than those that arrive are let go."""
         first: dict[str, Stamp] = {}
-        for commit, _ in news:
-            if commit.stamp > newest:
-                break
-            for event in commit.events:
-                first.setdefault(event.stream, commit.stamp)
+        for run in news:
+            decoded = run.decoded
+            for stream, places in run.by_stream.items() if decoded.stamp(0) <= newest else ():
+                stamp = decoded.stamp(bisect_left(decoded.lasts, decoded.after + 1 + places[0]))
+                if stamp <= newest:
+                    first[stream] = min(stamp, first.get(stream, stamp))
         for stream, stamp in first.items():
             self.core.draft.let_go(span(stream, stamp))
 
-    def _take_log(self, here: _Arriving, commits: list[Commit]) -> bool:
-        """Put one log's commits into the draft. Is it the one that is folded?"""
+    def _take_log(self, here: _Arriving) -> None:
+        """Put one log's commits into the draft."""
         core, draft = self.core, self.core.draft
         number, head = here.number, here.tail.head
         assert number is not None
@@ -339,31 +332,29 @@ class _Batch:
         for start in here.starts:
             draft.starts.append(start._replace(number=number))
         draft.streams += [(stream, number, first) for stream, first in here.streams]
-        for piece, _ in here.pieces:
+        for piece, decoded in here.pieces:
             draft.add_slice(number, piece)
-        draft.count(event for commit in commits for event in commit.events)
+            draft.count(decoded.kinds)
         draft.touched.add(number)
-        stamps = {commit.last: commit.stamp for commit in commits}
         draft.remember(
-            (here.replica, Boundary(number, Head(seq, found), stamps[seq])) for seq, found in here.hashes.items()
+            (here.replica, Boundary(number, Head(seq, found), here.stamp_at(seq)))
+            for seq, found in here.hashes.items()
         )
         memory = draft.memory
         memory.ends = memory.ends.set(number, here.end.with_tail(here.tail))
         if self.lineages[here.replica].tip.number != number:
-            return False
+            return
         memory.version = memory.version.advance(here.replica, head.seq)
         if here.replica != core.me:
             memory.unseen = memory.unseen.set(here.replica, head.named(here.replica))
-        return True
 
     def _new_row(self, here: _Arriving, number: int) -> LogRow:
-        commit = here.commits[0]
+        commit = here.pieces[0][1].first
         parting = here.parting
         if parting is None:
             introduced = read_introduction(commit, self.memory.stores)
             store = "" if introduced.store == self.core.store else introduced.store
             return LogRow(number, here.replica, introduced.name, Head(0, b""), commit.stamp, store=store)
-        first_hash = here.hashes_at(frozenset({commit.last}))[commit.last]
         return LogRow(
             number,
             here.replica,
@@ -372,7 +363,7 @@ class _Batch:
             commit.stamp,
             parting.parent.number,
             here.pieces[0][0].after,
-            first_hash,
+            here.hashes[commit.last],
             parting.rival_hash,
             parting.parent.store,
         )
@@ -388,5 +379,31 @@ class _Batch:
         draft.streams += [(stream, number, block.first) for stream in parting.end.tail.streams]
 
 
-def _where(commit: Commit) -> str:
-    return f"the commit {commit.replica:016x}:{commit.first}"
+def _named(pieces: Iterable[Slice]) -> dict[int, set[int]]:
+    """By replica the seqs that the contexts in some slices name."""
+    named: dict[int, set[int]] = {}
+    for piece in pieces:
+        for observed in observed_of(piece):
+            for replica, seq, _ in observed or ():
+                named.setdefault(replica, set()).add(seq)
+    return named
+
+
+def _check_stamps(before: Stamp | None, decoded: Decoded, horizon: int | None) -> None:
+    """Stamps rise along a log, and stay below the horizon that was promised."""
+    walls = decoded.walls
+    begins = before is None or before < decoded.stamp(0)
+    if not (begins and all(map(lt, walls, walls[1:]))):
+        stamps = [*zip(walls, decoded.counters, strict=True)]
+        falls = [at for at, (one, other) in enumerate(pairwise(stamps), 1) if one >= other]
+        if falls or not begins:
+            at = falls[0] if begins else 0
+            raise InvalidBatch(f"{_where(decoded, at)} has a stamp that is not after the one before it")
+    if horizon is not None and max(walls) > horizon:
+        at = next(at for at, wall in enumerate(walls) if wall > horizon)
+        raise InvalidBatch(f"{_where(decoded, at)} has a stamp beyond the horizon that was announced")
+
+
+def _where(decoded: Decoded, index: int) -> str:
+    """One commit of a slice, in words."""
+    return f"the commit {decoded.replica:016x}:{decoded.lasts[index] - decoded.counts[index] + 1}"

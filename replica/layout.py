@@ -6,6 +6,7 @@ Reads no name and no payload: what a peer lacks is cut from a block without deco
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -26,7 +27,7 @@ class Layout:
         walls = accumulate(walls_of(piece))
         counters = counters_of(piece)
         self.stamps = [Stamp(w, c, piece.replica) for w, c in zip(walls, counters, strict=True)]
-        self._edges: list[list[int]] | None = None
+        self._edges: list[Sequence[int]] | None = None
 
     def index_after(self, seq: int) -> int | None:
         """How many commits end at `seq` or before; None where `seq` is not a boundary of this block."""
@@ -36,7 +37,7 @@ class Layout:
         return index + 1 if index < len(self.lasts) and self.lasts[index] == seq else None
 
     @property
-    def edges(self) -> list[list[int]]:
+    def edges(self) -> list[Sequence[int]]:
         if self._edges is None:
             self._edges = boundaries(self.piece, self._counts)
         return self._edges

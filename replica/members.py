@@ -23,14 +23,14 @@ Source: Baquero, Almeida, Shoker 2017 (causal stability); Wuu and Bernstein 1984
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from merge.version import NOTHING, VersionVector
-from replica.commit import Commit, Recorded
+from replica.commit import Recorded
 from replica.errors import Refused
 from replica.event import Event, encode_event
 from replica.introduction import stream_of
@@ -119,11 +119,10 @@ class Members:
             self.learn(member, VersionVector(pairs))
         return self.changes != before
 
-    def learn_commits(self, news: Iterable[tuple[Commit, VersionVector]]) -> None:
-        """What the contexts of new commits say of their authors; the last of each says all."""
-        last = {commit.replica: (commit, context) for commit, context in news}
-        for replica, (commit, context) in last.items():
-            self.learn(replica, context.advance(replica, commit.last))
+    def learn_latest(self, latest: Mapping[int, VersionVector]) -> None:
+        """What the authors of new commits had observed, by those."""
+        for replica, version in latest.items():
+            self.learn(replica, version)
 
     # --- what follows ---
 

@@ -29,6 +29,7 @@ from replica.errors import Closed, StoreError
 from replica.ingest import Ingested
 from replica.log import CommitInDoubt, Contents, Identity, LogRow, TableFailed, Transaction
 from replica.missing import Missing
+from replica.run import NO_NEWS
 
 log = logging.getLogger("anabranch.replica")
 
@@ -237,7 +238,7 @@ class Pump:
 
     def nudge(self) -> None:
         """Tell the listeners that something which is not in the log has changed."""
-        self._tell(Settled(self._core.memory.version, (), [], []))
+        self._tell(Settled(self._core.memory.version, (), NO_NEWS, []))
 
     def _tell(self, settled: Settled) -> None:
         for hear in tuple(self._listeners):

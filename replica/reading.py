@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ from replica.errors import DamagedLog
 from replica.layout import Layout, cut, join
 from replica.lineage import Lineage, Segment
 from replica.log import Block, BlockStart, Log, LogRow
+from replica.run import Run
 from replica.uncollected import uncollected
 
 BLOCKS = 8
@@ -100,25 +101,6 @@ class Place(NamedTuple):
     first: int
     after: int
     upto: int
-
-
-class Run(NamedTuple):
-    """Some commits of one block, from `start` to before `stop`, as the columns that they are."""
-
-    opened: Opened
-    start: int
-    stop: int
-
-    def picked(self, stream: str) -> Sequence[int]:
-        """The places of the events of a stream in the columns of the block."""
-        decoded = self.opened.decoded
-        if self.stop <= self.start:
-            return ()
-        begin = decoded.lasts[self.start - 1] - decoded.after if self.start else 0
-        end = decoded.lasts[self.stop - 1] - decoded.after
-        if decoded.streams == [stream]:
-            return range(begin, end)
-        return [at for at, name in enumerate(decoded.named[begin:end], begin) if name == stream]
 
 
 class Blocks:
@@ -318,16 +300,16 @@ class Reader:
     def commits(self, row: LogRow, seq: int) -> tuple[list[tuple[Commit, VersionVector]], int]:
         """The commits of the block in which event `seq` lies, with their contexts; and its last seq."""
         opened = self.open(row, seq)
-        return self.with_contexts(opened), opened.piece.last
+        return [*self.run_of(opened, 0, opened.piece.commits).told], opened.piece.last
 
-    def with_contexts(self, opened: Opened) -> list[tuple[Commit, VersionVector]]:
-        """The commits of a block, with their contexts."""
-        context, found = opened.before.context, []
-        for commit in opened.decoded.commits:
-            context, _ = self.context_of(context, commit.observed)
-            found.append((commit, context))
-            context = context.advance(commit.replica, commit.last)
-        return found
+    def run_of(self, opened: Opened, start: int, stop: int) -> Run:
+        """Some of the commits of a block, with what their author had seen."""
+        decoded, context = opened.decoded, opened.before.context
+        seen = [(0, context)]
+        for index in decoded.observing:
+            context, _ = self.context_of(context, map(Observed._make, decoded.observed[index] or ()))
+            seen.append((index, context))
+        return Run(decoded, opened.piece.columns[-1], seen, start, stop)
 
     @uncollected
     def beyond(
@@ -435,7 +417,7 @@ class Reader:
         """The commits at a place."""
         opened = self.open(place.row, place.first)
         lasts = opened.decoded.lasts
-        return Run(opened, bisect_right(lasts, place.after), bisect_right(lasts, place.upto))
+        return self.run_of(opened, bisect_right(lasts, place.after), bisect_right(lasts, place.upto))
 
     def last_before(self, replica: int, limit: Stamp) -> int:
         """The last event of a replica that is stamped before `limit`; 0 for none. About log2 of its blocks."""

@@ -98,9 +98,9 @@ def record(core: Core, recorded: tuple[Recorded, ...], stamp: Stamp, note: Note 
     memory.ends = memory.ends.set(row.number, end.after(commit, memory.version, numbers))
     memory.unseen = Map()
     draft.remember([(me, Boundary(row.number, head, stamp))])
-    draft.count(recorded)
+    draft.count([(event.type, event.schema) for event in recorded])
     draft.add_slice(row.number, piece)
-    draft.commits.append(commit)
+    draft.commits.append((commit, context))
     draft.news.append((commit, context))
     return commit
 

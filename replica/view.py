@@ -34,7 +34,8 @@ from replica.snapshot import Damaged, Loaded
 if TYPE_CHECKING:
     from replica.backend import Backend
     from replica.core import Core
-    from replica.reading import Place, Reader, Run
+    from replica.reading import Place, Reader
+    from replica.run import Run
 
 PORTION = 2048
 """Events that are read from the log, and folded, at once."""

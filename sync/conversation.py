@@ -146,7 +146,7 @@ class Conversation:
             self._say(self.session.grew(joined))
         self._comparing.changed(settled.changed)
         if settled.slices:
-            newest = max(commit.stamp.wall for commit in settled.commits)
+            newest = settled.brought.newest
             self._say(self.session.published(settled.slices, standing.heads(self._replica.core), newest))
 
     def resume(self) -> None:

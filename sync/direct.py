@@ -83,7 +83,7 @@ class DirectNode:
         if not settled.slices:
             return
         heads = standing.heads(self.replica.core)
-        newest = max(commit.stamp.wall for commit in settled.commits)
+        newest = settled.brought.newest
         for link, session in self.sessions.items():
             self._do(link, session.published(settled.slices, heads, newest))
 

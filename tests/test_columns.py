@@ -148,6 +148,55 @@ def test_by_column_and_one_after_the_other_come_to_the_same_state(steps, data):
     same(aggregate, in_bulk(hub, HOUSE, base, first, last), naive(hub, HOUSE, last))
 
 
+@settings(max_examples=150)
+@given(HISTORY, st.integers(0, 2**32))
+def test_what_arrives_is_folded_by_column_as_one_after_the_other(steps, seed):
+    """Into a stream that is loaded, in batches of any size: its present, what it stands at, counts, contexts."""
+    authors = [replica(name) for name in ("alice", "bob", "carol")]
+    hubs = [replica("by column"), replica("one by one")]
+    heard: list[list[Any]] = [[], []]
+    for hub, news in zip(hubs, heard, strict=True):
+        hub.present(HOUSE)
+        hub.listeners.append(lambda settled, news=news: news.extend(settled.news))
+    chance = Random(seed)
+    for wall, (step, who, what) in enumerate(steps):
+        if step == "say":
+            say(authors[who], 1000 + 5 * wall - 30 * who, *what)
+        elif step == "elsewhere":
+            say(authors[who], 1000, what, stream=GARDEN)
+        elif what != who:
+            tell(authors[who], authors[what])
+            if chance.random() < 0.3:
+                _tell_both(authors[who], hubs)
+    for author in authors:
+        _tell_both(author, hubs)
+    one, other = hubs
+    assert one.present(HOUSE).state == naive(one, HOUSE) == other.present(HOUSE).state
+    assert one.core.memory.stands == other.core.memory.stands
+    assert one.core.folded == other.core.folded
+    assert one.core.memory.types == other.core.memory.types
+    assert heard[0] == heard[1]
+    for commit, context in heard[0]:
+        assert context == _context(heard[0], commit)
+
+
+def _tell_both(author: DirectReplica, hubs: list[DirectReplica]) -> None:
+    for hub, least in zip(hubs, (1, 1_000_000), strict=True):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("replica.folding.BULK", least)
+            tell(author, hub)
+
+
+def _context(told: list[Any], last: Any) -> VersionVector:
+    """The oracle: all that the commits of a log up to this one say that they observed, and the earlier ones."""
+    context = NOTHING.advance(last.replica, last.first - 1)
+    for commit, _ in told:
+        if commit.replica == last.replica and commit.first <= last.first:
+            for observed in commit.observed:
+                context = context.advance(observed.replica, observed.seq)
+    return context
+
+
 @settings(max_examples=60)
 @given(STEPS)
 def test_every_present_is_the_naive_fold(steps):

@@ -1,0 +1,150 @@
+"""A run: commits of one log that follow each other, as the columns that they are, and what their author had seen.
+
+Rule 1. A commit as a value of its own, with its context, is made when somebody asks for it. Most of those who take
+        commits from elsewhere need a few of them, or a column.
+Rule 2. News are commits in an order in which causes come first: own ones as they were recorded, those of a batch
+        by their stamps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from merge.stamp import Stamp
+from merge.version import VersionVector
+from replica.commit import Commit
+from replica.decoded import Decoded
+from replica.log import Done
+
+Told = tuple[Commit, VersionVector]
+"""A commit, with its context."""
+
+
+@dataclass(slots=True)
+class Run:
+    """The commits `start` to before `stop` of a slice."""
+
+    decoded: Decoded
+    payload: bytes
+    """The column of payloads."""
+    seen: Sequence[tuple[int, VersionVector]]
+    """From which commit on its author had observed what, beside what its slice holds before it; the first is 0."""
+    start: int
+    stop: int
+    _by_stream: dict[str, Sequence[int]] | None = field(default=None, repr=False)
+
+    @property
+    def places(self) -> range:
+        """The places of its events in the columns of the slice."""
+        lasts, after = self.decoded.lasts, self.decoded.after
+        begin = lasts[self.start - 1] - after if self.start else 0
+        return range(begin, lasts[self.stop - 1] - after if self.stop > self.start else begin)
+
+    @property
+    def by_stream(self) -> dict[str, Sequence[int]]:
+        """The places of its events by their streams."""
+        if self._by_stream is None:
+            places = self.places
+            names = self.decoded.named[places.start : places.stop]
+            if names and names.count(names[0]) == len(names):
+                self._by_stream = {names[0]: places}
+            else:
+                found: dict[str, list[int]] = {}
+                for at, name in enumerate(names, places.start):
+                    found.setdefault(name, []).append(at)
+                self._by_stream = {**found}
+        return self._by_stream
+
+    @property
+    def stamp(self) -> Stamp:
+        """Of its last commit."""
+        return self.decoded.stamp(self.stop - 1)
+
+    @property
+    def told(self) -> Iterator[Told]:
+        """Its commits, with their contexts."""
+        commits, replica = self.decoded.commits, self.decoded.replica
+        upcoming = [*self.seen][::-1]
+        _, context = upcoming.pop()
+        for index in range(self.start, self.stop):
+            while upcoming and upcoming[-1][0] <= index:
+                context = upcoming.pop()[1]
+            yield commits[index], context.advance(replica, commits[index].first - 1)
+
+    @property
+    def done(self) -> list[Done]:
+        """The commands that its commits carried out."""
+        decoded = self.decoded
+        if not any(decoded.notes):
+            return []
+        return [
+            Done(note.command, last - count + 1, last, decoded.stamp(index))
+            for index, (note, last, count) in enumerate(
+                zip(decoded.notes, decoded.lasts, decoded.counts, strict=True)
+            )
+            if note is not None and note.command is not None and self.start <= index < self.stop
+        ]
+
+
+class News:
+    """What a draft brings: commits with their contexts, causes first."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, told: Iterable[Told] = ()) -> None:
+        self._parts: list[Told | list[Run]] = [*told]
+
+    def append(self, told: Told) -> None:
+        """One more commit."""
+        self._parts.append(told)
+
+    def add(self, runs: list[Run]) -> None:
+        """What a batch brings."""
+        if runs:
+            self._parts.append(runs)
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def __iter__(self) -> Iterator[Told]:
+        for part in self._parts:
+            if isinstance(part, list):
+                yield from by_stamp(part)
+            else:
+                yield part
+
+    @property
+    def newest(self) -> int:
+        """The greatest wall time (ms) of a stamp; 0 for none."""
+        return max((stamp.wall for _, _, _, stamp in self._ends), default=0)
+
+    @property
+    def latest(self) -> dict[int, VersionVector]:
+        """What the author of the last commit of each log had observed after that."""
+        found: dict[int, tuple[int, VersionVector]] = {}
+        for replica, last, context, _ in self._ends:
+            if replica not in found or last > found[replica][0]:
+                found[replica] = last, context
+        return {replica: context.advance(replica, last) for replica, (last, context) in found.items()}
+
+    @property
+    def _ends(self) -> Iterator[tuple[int, int, VersionVector, Stamp]]:
+        """Of each commit, or the last of a run: its replica, its last event, its context, its stamp."""
+        for part in self._parts:
+            if isinstance(part, list):
+                for run in part:
+                    decoded = run.decoded
+                    yield decoded.replica, decoded.lasts[run.stop - 1], run.seen[-1][1], run.stamp
+            else:
+                commit, context = part
+                yield commit.replica, commit.last, context, commit.stamp
+
+
+def by_stamp(runs: Iterable[Run]) -> list[Told]:
+    """The commits of some runs, in the order of their stamps."""
+    return sorted((told for run in runs for told in run.told), key=lambda told: told[0].stamp)
+
+
+NO_NEWS = News()
+"""Nothing new."""
