@@ -145,6 +145,11 @@ class VersionVector:
         """This version and the events of `replica` up to `seq`; never a smaller one."""
         return self if seq <= self.seqs.get(replica, 0) else VersionVector(self.seqs.set(replica, seq))
 
+    def advance_all(self, seqs: Mapping[int, int]) -> VersionVector:
+        """This version and the events of some replicas up to these; never a smaller one."""
+        news = {replica: seq for replica, seq in seqs.items() if seq > self.seqs.get(replica, 0)}
+        return VersionVector(self.seqs.update(news)) if news else self
+
     def compare(self, other: VersionVector) -> Order:
         """How this version stands to `other`: exactly one of the four."""
         below, above = self <= other, other <= self

@@ -129,7 +129,7 @@ def adopt(core: Core, row: LogRow, taken: Taken) -> None:
     lineage = memory.lineages.get(piece.replica)
     if lineage is None:
         row = LogRow(
-            core.take_number(), piece.replica, row.name, Head(0, GENESIS), layout.stamps[0], store=row.store
+            core.take_number(), piece.replica, row.name, Head(0, GENESIS), layout.stamp(0), store=row.store
         )
     else:
         row = lineage.rows[0]
@@ -139,7 +139,7 @@ def adopt(core: Core, row: LogRow, taken: Taken) -> None:
             f"the log of {row.name} has other bytes than were written, between {piece.after} and {piece.last}. "
             "Nothing was forked: `verify` says what is whole; restore the file, or let a peer fill a new one."
         )
-    stamp = layout.stamps[piece.commits - 1]
+    stamp = layout.stamp(piece.commits - 1)
     memory.lineages = memory.lineages.set(piece.replica, Lineage((row.moved_to(head, stamp),)))
     memory.version = memory.version.advance(piece.replica, piece.last)
     memory.stamp = stamp if memory.stamp is None else max(memory.stamp, stamp)
@@ -152,7 +152,7 @@ def adopt(core: Core, row: LogRow, taken: Taken) -> None:
     for told in telling:
         draft.news.append(told)
     first = piece.after + 1
-    for note, last, when in zip(notes_of(piece), layout.lasts, layout.stamps, strict=False):
+    for note, last, when in zip(notes_of(piece), layout.lasts, map(Stamp._make, layout.stamps), strict=False):
         if note is not None and note.command is not None:
             draft.done.append(Done(note.command, first, last, when))
         first = last + 1
@@ -186,7 +186,7 @@ def _commits(reader: Reader, part: Part) -> Iterator[tuple[Stamp, Layout, int]]:
         layout = reader.layout(part.row, seq + 1)
         for index, last in enumerate(layout.lasts):
             if seq < last <= part.upto:
-                yield layout.stamps[index], layout, index
+                yield layout.stamp(index), layout, index
         seq = layout.lasts[-1]
 
 

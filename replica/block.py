@@ -388,11 +388,21 @@ def boundaries(piece: Slice, counts: list[int]) -> list[Sequence[int]]:
     for index, column in enumerate(piece.columns):
         per_commit = index < PER_COMMIT
         count = piece.commits if per_commit else events[-1]
-        offsets: Sequence[int] = range(count + 1)
-        if len(column) != count:  # else each element is one byte
-            offsets = list(accumulate(map(len, _raws(array(count, column))), initial=0))
+        offsets = _offsets(count, column)
         edges.append(offsets if per_commit or count == piece.commits else [offsets[event] for event in events])
     return edges
+
+
+def _offsets(count: int, column: bytes) -> Sequence[int]:
+    """Where the elements of a column begin, and where the last one ends."""
+    rest = len(column) - count
+    if rest == 0:  # each is one byte
+        return range(count + 1)
+    try:
+        _raws(array(1, column[: rest + 1]))
+    except msgspec.DecodeError:
+        return list(accumulate(map(len, _raws(array(count, column))), initial=0))
+    return [0, *range(rest + 1, len(column) + 1)]  # but for the first, which often gives a name, or a whole number
 
 
 def between(piece: Slice, edges: list[Sequence[int]], start: int, stop: int) -> tuple[bytes, ...]:

@@ -6,9 +6,11 @@ Rule 1. An event whose effect is plain (see `replica.plain`) does nothing to a s
         one path the last alone is folded.
 Rule 2. Which is the last is found by column: payloads are decoded in one call, and a dict of a column of keys holds
         the last of each. So logs are gone through from their ends.
-Rule 3. What is left is folded as it would be anyway, in the order of stamps. Events whose effect is not plain are
+Rule 3. The same holds between logs: of the events that are left at a path one is folded unless a later one of them
+        had seen it. So what is folded there are the concurrent ones.
+Rule 4. What is left is folded as it would be anyway, in the order of stamps. Events whose effect is not plain are
         all left, each with what `effect` makes of it.
-Rule 4. Whatever raises on the way is for the path that takes one event after the other: that says which event it
+Rule 5. Whatever raises on the way is for the path that takes one event after the other: that says which event it
         was. Only what raises nothing is a fold here.
 """
 
@@ -41,10 +43,28 @@ _KEYS = {str, bytes, int}
 
 
 class _Left(NamedTuple):
-    """An event that is to be folded, and what it does."""
+    """An event that is to be folded. Of one whose effect is plain: how, and for which key; else what it does."""
 
     event: Event
-    deeds: Sequence[tuple[Verb, Path, Any]]
+    plain: Plain | None
+    key: Any
+    deeds: Sequence[tuple[Verb, Path, Any]] = ()
+
+    def done(self) -> Sequence[tuple[Verb, Path, Any]]:
+        """What it does."""
+        if self.plain is None:
+            return self.deeds
+        keys = (self.key,) if len(self.plain.fields) == 1 else self.key
+        return self.plain.deeds_of(self.event, self.plain.path_of(keys))
+
+
+class _Candidate(NamedTuple):
+    """The same, with where it stands."""
+
+    stamp: Stamp
+    seq: int
+    seen: Seen
+    left: _Left
 
 
 class _Column(NamedTuple):
@@ -64,7 +84,7 @@ class Bulk:
         self._aggregate, self._types, self._stream = aggregate, types, stream
         self._covered: dict[tuple[int, tuple[Any, ...]], set[Any]] = {}
         """The keys of each kind of path that later events of a log forget."""
-        self._left: list[tuple[Stamp, int, Seen, _Left]] = []
+        self._left: list[_Candidate] = []
         self._stands: dict[int, int] = {}
         """The last event of the stream in each log."""
         self.held = 0
@@ -96,7 +116,9 @@ class Bulk:
             plain = plain_effect(type(self._aggregate), kind)
             keys = None if plain is None else _keys(plain, events)
             if plain is None or keys is None:
-                left += zip(indices, [_Left(e, self._aggregate.effect_of(e)) for e in events], strict=True)
+                left += zip(
+                    indices, [_Left(e, None, None, self._aggregate.effect_of(e)) for e in events], strict=True
+                )
             else:
                 last = dict(zip(keys, range(len(events)), strict=False))
                 columns.setdefault(plain.place, []).append(_Column(plain, indices, events, last))
@@ -117,7 +139,7 @@ class Bulk:
             while upcoming and upcoming[-1][0] <= commit:
                 context = upcoming.pop()[1]
             stamp = Stamp(walls[commit], counters[commit], replica)
-            self._left.append((stamp, seq, Seen(context, replica, seq - 1), event))
+            self._left.append(_Candidate(stamp, seq, Seen(context, replica, seq - 1), event))
 
     def stands_after(self, stands: VersionVector) -> VersionVector:
         """A version of the stream's own events after all that was taken."""
@@ -127,12 +149,12 @@ class Bulk:
     def fold(self, tree: Tree) -> Tree:
         """The state after all that was taken; FoldFailed names the event that raised."""
         growing = Growing(tree)
-        for stamp, seq, seen, (event, deeds) in sorted(self._left, key=itemgetter(0)):  # a commit lies in one run
+        for stamp, seq, seen, left in sorted(_concurrent(self._left), key=itemgetter(0, 1)):
             dot = Dot(stamp.replica, seq)
             try:
-                growing.act(dot, stamp, seen, deeds)
+                growing.act(dot, stamp, seen, left.done())
             except Exception as error:
-                raise FoldFailed(Happened(stamp, dot, seen.version, event), error) from error
+                raise FoldFailed(Happened(stamp, dot, seen.version, left.event), error) from error
         return growing.finish()
 
 
@@ -194,5 +216,23 @@ def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterator[tuple[int,
         for key, index in newest.items():
             at = last.get(key)
             if at is not None and indices[at] == index:
-                path = plain.path_of((key,) if len(plain.fields) == 1 else key)
-                yield index, _Left(events[at], plain.deeds_of(events[at], path))
+                yield index, _Left(events[at], plain, key)
+
+
+def _concurrent(candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
+    """Without those whose path a later one forgets that had seen them."""
+    places: dict[tuple[Any, ...], dict[Any, list[_Candidate]]] = {}
+    for candidate in candidates:
+        plain = candidate.left.plain
+        if plain is None:
+            yield candidate
+        else:
+            places.setdefault(plain.place, {}).setdefault(candidate.left.key, []).append(candidate)
+    for keys in places.values():
+        for rivals in keys.values():
+            kept: list[_Candidate] = []
+            for one in sorted(rivals, key=itemgetter(0, 1), reverse=True) if len(rivals) > 1 else rivals:
+                dot = one.stamp.replica, one.seq
+                if not any(dot in later.seen for later in kept):
+                    kept.append(one)
+            yield from kept

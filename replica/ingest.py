@@ -13,12 +13,12 @@ Rule 5. Folded in the order of stamps, which is the same on every replica.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import lt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from merge.stamp import Stamp
 from merge.version import VersionVector
@@ -39,6 +39,10 @@ from replica.snapshot import limits_of, span
 
 if TYPE_CHECKING:
     from replica.core import Core
+
+
+Named = tuple[int, int, bytes]
+"""What a context names, as it is decoded: equal to the Observed of the same parts."""
 
 
 class Ingested(NamedTuple):
@@ -75,10 +79,16 @@ class _Arriving:
         """Of the last commit."""
         return self.pieces[-1][1].stamp(-1)
 
-    def stamp_at(self, seq: int) -> Stamp:
-        """Of the commit that ends at `seq`."""
-        decoded = next(decoded for piece, decoded in self.pieces if seq <= piece.last)
-        return decoded.stamp(bisect_left(decoded.lasts, seq))
+    @property
+    def boundaries(self) -> list[Boundary]:
+        """What stands at the boundaries that matter."""
+        assert self.number is not None
+        found, seqs = [], sorted(self.hashes)
+        for piece, decoded in self.pieces:
+            for seq in seqs[bisect_right(seqs, piece.after) : bisect_right(seqs, piece.last)]:
+                stamp = decoded.stamp(bisect_left(decoded.lasts, seq))
+                found.append(Boundary(self.number, Head(seq, self.hashes[seq]), stamp))
+        return found
 
 
 def ingest(
@@ -188,12 +198,11 @@ class _Batch:
     # --- checking ---
 
     def check(self) -> Gap | None:
-        boundaries: dict[Observed, Boundary] = {}
-        for here in self.arriving.values():
-            assert here.number is not None
-            for seq, found in here.hashes.items():
-                at = Boundary(here.number, Head(seq, found), here.stamp_at(seq))
-                boundaries[at.named(here.replica)] = at
+        boundaries: dict[Named, Boundary] = {
+            boundary.named(here.replica): boundary
+            for here in self.arriving.values()
+            for boundary in here.boundaries
+        }
         missing: list[Observed] = []
         for here in self.arriving.values():
             end = here.end
@@ -213,24 +222,27 @@ class _Batch:
         return None
 
     def _check_contexts(
-        self, end: End, decoded: Decoded, arriving: dict[Observed, Boundary], missing: list[Observed]
+        self, end: End, decoded: Decoded, arriving: Mapping[Named, Boundary], missing: list[Observed]
     ) -> tuple[End, list[tuple[int, VersionVector]]] | Gap:
         """The end after a slice, and what its author had seen from which commit on. `missing` is added to."""
         context, named = end.context, end.named
+        recent: Any = self.memory.recent
         seen = [(0, context)]
         for index in decoded.observing:
-            for observed in map(Observed._make, decoded.observed[index] or ()):
-                found = arriving.get(observed) or self.memory.recent.get(observed)
+            news: dict[int, int] = {}
+            for observed in decoded.observed[index] or ():
+                found = arriving.get(observed) or recent.get(observed)
                 if found is None:
-                    if not self._held(observed):
-                        return Gap(observed.replica, observed.seq, foreign=False)
-                    missing.append(observed)
+                    if not self._held(Observed(*observed)):
+                        return Gap(observed[0], observed[1], foreign=False)
+                    missing.append(Observed(*observed))
                     continue
-                key = observed.replica, found.number
-                self._check_observed(decoded, index, observed, found, named.get(key))
-                lineage = self.lineages[observed.replica]
-                context = context.advance(observed.replica, lineage.effective(found.number, observed.seq))
-                named = named.set(key, observed)
+                replica, seq, _ = observed
+                key = replica, found.number
+                self._check_observed(decoded, index, seq, found, named.get(key))
+                news[replica] = self.lineages[replica].effective(found.number, seq)
+                named = named.set(key, Observed(*observed))
+            context = context.advance_all(news)
             seen.append((index, context))
         last = decoded.lasts[-1]
         return End(end.tail, decoded.stamp(-1), context.advance(decoded.replica, last), named), seen
@@ -243,12 +255,12 @@ class _Batch:
         return any(row.head.seq >= observed.seq for row in lineage.rows)
 
     def _check_observed(
-        self, decoded: Decoded, index: int, observed: Observed, found: Boundary, before: Observed | None
+        self, decoded: Decoded, index: int, seq: int, found: Boundary, before: Observed | None
     ) -> None:
-        """What a commit says that it observed can have been observed by it."""
-        if observed.replica == decoded.replica:
+        """What a commit says that it observed, up to event `seq`, can have been observed by it."""
+        if found.stamp.replica == decoded.replica:
             raise InvalidBatch(f"{_where(decoded, index)} says that it observed its own log")
-        if before is not None and observed.seq <= before.seq:
+        if before is not None and seq <= before.seq:
             raise InvalidBatch(f"{_where(decoded, index)} observed less than the commit before it")
         if found.stamp >= decoded.stamp(index):
             raise InvalidBatch(f"{_where(decoded, index)} has a stamp before one that it had observed")
@@ -336,10 +348,7 @@ class _Batch:
             draft.add_slice(number, piece)
             draft.count(decoded.kinds)
         draft.touched.add(number)
-        draft.remember(
-            (here.replica, Boundary(number, Head(seq, found), here.stamp_at(seq)))
-            for seq, found in here.hashes.items()
-        )
+        draft.remember((here.replica, boundary) for boundary in here.boundaries)
         memory = draft.memory
         memory.ends = memory.ends.set(number, here.end.with_tail(here.tail))
         if self.lineages[here.replica].tip.number != number:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import Any
 
 from merge.stamp import Stamp
@@ -24,10 +24,15 @@ class Layout:
         self._store, self.piece = store, piece
         self._counts = counts = counts_of(piece)
         self.lasts = list(accumulate(counts, initial=piece.after))[1:]
-        walls = accumulate(walls_of(piece))
-        counters = counters_of(piece)
-        self.stamps = [Stamp(w, c, piece.replica) for w, c in zip(walls, counters, strict=True)]
+        columns = accumulate(walls_of(piece)), counters_of(piece), repeat(piece.replica)
+        self.stamps: list[tuple[int, int, int]] = list(zip(*columns, strict=False))
+        """Plain: a value of its own for each would cost more than all else here. See `stamp`."""
         self._edges: list[Sequence[int]] | None = None
+        self._hashes = {0: piece.base, piece.commits: piece.head}
+
+    def stamp(self, index: int) -> Stamp:
+        """Of one commit."""
+        return Stamp._make(self.stamps[index])
 
     def index_after(self, seq: int) -> int | None:
         """How many commits end at `seq` or before; None where `seq` is not a boundary of this block."""
@@ -44,11 +49,11 @@ class Layout:
 
     def hash_at(self, index: int) -> bytes:
         """The head after the first `index` commits."""
-        piece = self.piece
-        if index in (0, piece.commits):
-            return piece.head if index else piece.base
-        digests = digests_of(between(piece, self.edges, 0, index))
-        return head_of(self._store, piece.replica, piece.first, piece.base, digests)
+        if index not in self._hashes:
+            piece = self.piece
+            digests = digests_of(between(piece, self.edges, 0, index))
+            self._hashes[index] = head_of(self._store, piece.replica, piece.first, piece.base, digests)
+        return self._hashes[index]
 
     def size(self, start: int, stop: int) -> int:
         """Bytes of the columns of the commits start .. stop-1."""

@@ -9,15 +9,15 @@ finds the parting by comparing the second with the first.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from heapq import heapify, heappop, heapreplace
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from merge.stamp import Stamp
 from replica.block import GENESIS, Head, Slice
 from replica.layout import Layout
 from replica.log import LogRow
+from replica.packed import pack
 from replica.reading import Reader
 
 MAX_SLICES = 4096
@@ -41,77 +41,120 @@ class Collected(NamedTuple):
 
 
 class _Cursor:
-    """A place in a log: the next commit to send."""
+    """A place in a log: the next commit to send, and what of its block is to be sent already."""
 
     def __init__(self, reader: Reader, row: LogRow, base: Head | None) -> None:
         self._reader, self.row, self.base = reader, row, base
-        self.seq = row.after if base is None else base.seq
-        self._open()
+        self._open(row.after if base is None else base.seq)
 
-    def _open(self) -> None:
-        self.layout: Layout = self._reader.layout(self.row, self.seq + 1)
-        index = self.layout.index_after(self.seq)
+    def _open(self, seq: int) -> None:
+        self.layout: Layout = self._reader.layout(self.row, seq + 1)
+        index = self.layout.index_after(seq)
         assert index is not None
-        self.index = index
+        self.start = self.index = index
+
+    @property
+    def seq(self) -> int:
+        return self.layout.lasts[self.index - 1] if self.index else self.layout.piece.after
+
+    @property
+    def ended(self) -> bool:
+        """No commit of the log is left."""
+        return self.seq == self.row.head.seq
 
     @property
     def stamp(self) -> Stamp:
-        return self.layout.stamps[self.index]
+        """Of the next commit."""
+        return self.layout.stamp(self.index)
 
-    def advance(self, stop: int) -> bool:
-        """Move behind the first `stop` commits of the block; False at the end of the log."""
-        self.index, self.seq = stop, self.layout.lasts[stop - 1]
-        if self.seq == self.row.head.seq:
-            return False
-        if stop == len(self.layout.lasts):
-            self._open()
-        return True
+    @property
+    def goes_on(self) -> bool:
+        """The log has another block."""
+        return self.layout.lasts[-1] < self.row.head.seq
+
+    def before(self, limit: Stamp) -> int:
+        """How many commits of the block are stamped before a limit, or have been passed."""
+        return bisect_left(self.layout.stamps, limit, lo=self.index)
+
+    def taken(self) -> Iterator[Slice]:
+        """What of the block has been passed; then go on in the next one."""
+        if self.index > self.start:
+            yield pack(self.layout.cut(self.start, self.index))
+            self.start = self.index
+        if self.index == len(self.layout.lasts) and self.goes_on:
+            self._open(self.seq)
+
+
+class _Room(NamedTuple):
+    """How much more a batch can hold: bytes of columns, and slices."""
+
+    size: int
+    slices: int
+
+    def holds(self, cursors: list[_Cursor], limit: Stamp) -> bool:
+        """Is there room for all commits that are stamped before a limit?"""
+        stops = [cursor.before(limit) for cursor in cursors]
+        slices = sum(stop > cursor.start for cursor, stop in zip(cursors, stops, strict=True))
+        return slices <= self.slices and self.size >= sum(
+            cursor.layout.size(cursor.start, stop) for cursor, stop in zip(cursors, stops, strict=True)
+        )
+
+    def limit(self, cursors: list[_Cursor], high: Stamp) -> Stamp:
+        """The greatest limit below `high` for which there is room."""
+        low = min(cursor.stamp for cursor in cursors)
+        walls = range(low.wall, high.wall + 1)
+        wall = walls[bisect_left(walls, True, key=lambda wall: not self.holds(cursors, Stamp(wall, 0, 0))) - 1]
+        within: list[tuple[int, int, int]] = []
+        for cursor in cursors:
+            start, stop = cursor.before(Stamp(wall, 0, 0)), cursor.before(min(high, Stamp(wall + 1, 0, 0)))
+            within += cursor.layout.stamps[start:stop]
+        limits = [Stamp(wall, 0, 0), *map(_behind, sorted(within))]
+        return limits[bisect_left(limits, True, key=lambda limit: not self.holds(cursors, limit)) - 1]
 
 
 def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) -> Collected:
     """The commits that are wanted, in the order of stamps, up to wall time `horizon` and about `budget` bytes.
 
-    Reads one block of each wanted log, and further ones as they are needed.
+    Reads one block of each wanted log, and further ones as they are needed. At least one commit, if there is any.
     """
-    heap = [(c.stamp, n, c) for n, c in enumerate(_cursors(reader, wants))]
-    heapify(heap)
+    cursors = _cursors(reader, wants)
     limit = Stamp(horizon + 1, 0, 0)
-    parts: list[tuple[Layout, int, int]] = []
-    last: dict[int, int] = {}
-    apart = _apart([c for _, _, c in heap])
-    taken: dict[int, int] = {}
-    """Of the replicas whose histories go apart, the one that this batch has."""
-    size = 0
-    more = False
-    while heap and heap[0][0] < limit and not more and len(parts) < MAX_SLICES:
-        _, n, cursor = heap[0]
-        rival = min((entry[0] for entry in heap[1:3]), default=limit)
-        layout, start = cursor.layout, cursor.index
-        stop = max(bisect_left(layout.stamps, min(rival, limit), lo=start), start + 1)  # clones may share stamps
-        room = budget - size
-        if cursor.row.replica in apart and taken.setdefault(cursor.row.replica, n) != n:
-            more = True
-            break
-        if layout.size(start, stop) > room:
-            more = True
-            stop = bisect_right(range(start, stop), room, key=lambda end: layout.size(start, end + 1)) + start
-            if stop == start and parts:
-                break
-            stop = max(stop, start + 1)
-        size += layout.size(start, stop)
-        at = last.get(n)
-        if at is not None and parts[at][0] is layout:
-            parts[at] = layout, parts[at][1], stop
-        else:
-            last[n] = len(parts)
-            parts.append((layout, start, stop))
-        if cursor.advance(stop):
-            heapreplace(heap, (cursor.stamp, n, cursor))
-        else:
-            heappop(heap)
-    beyond = sum(c.row.head.seq - c.seq for stamp, _, c in heap if stamp >= limit)
-    more = more or len(parts) >= MAX_SLICES
-    return Collected([layout.cut(start, stop) for layout, start, stop in parts], more and bool(heap), beyond)
+    end = min([limit, *_second_histories(cursors)])
+    found: list[Slice] = []
+    full = False
+    while not full and (under_way := [cursor for cursor in cursors if not cursor.ended and cursor.stamp < end]):
+        high = min([end, *[_behind(c.layout.stamp(-1)) for c in under_way if c.goes_on]])
+        begun = [cursor for cursor in cursors if cursor.index > cursor.start and cursor not in under_way]
+        room = _Room(budget - sum(piece.size for piece in found), MAX_SLICES - len(found))
+        full = not room.holds(under_way + begun, high)
+        if full:
+            high = room.limit(under_way + begun, high)
+        for cursor in under_way:
+            cursor.index = cursor.before(high)
+            if cursor.index == len(cursor.layout.lasts):
+                found += cursor.taken()
+    first = min(cursors, key=lambda cursor: limit if cursor.ended else cursor.stamp, default=None)
+    if first is not None and not (found or any(cursor.index > cursor.start for cursor in cursors)):
+        first.index += not first.ended and first.stamp < limit
+    for cursor in cursors:
+        found += cursor.taken()
+    waiting = [cursor for cursor in cursors if not cursor.ended]
+    beyond = sum(cursor.row.head.seq - cursor.seq for cursor in waiting if cursor.stamp >= limit)
+    return Collected(found, any(cursor.stamp < limit for cursor in waiting), beyond)
+
+
+def _behind(stamp: tuple[int, int, int]) -> Stamp:
+    """The least limit that a stamp is before."""
+    wall, counter, replica = stamp
+    return Stamp(wall, counter, replica + 1)
+
+
+def _second_histories(cursors: list[_Cursor]) -> Iterator[Stamp]:
+    """Where second histories begin that must not be in a batch with the first ones: those that the peer cannot tell
+    apart (see above)."""
+    apart = _apart(cursors)
+    for replica in apart:
+        yield sorted(cursor.stamp for cursor in cursors if cursor.row.replica == replica)[1]
 
 
 def _cursors(reader: Reader, wants: Sequence[Want]) -> list[_Cursor]:

@@ -38,8 +38,8 @@ from replica.uncollected import uncollected
 
 BLOCKS = 8
 """Decoded blocks that are remembered: about 1 MiB each."""
-LAYOUTS = 16
-"""Blocks that a reader remembers: what is asked at once mostly lies in few."""
+LAYOUTS = 32
+"""Blocks of which it is remembered how they lie: a batch ends within one of each log. About 0.2 MiB each."""
 
 
 class Boundary(NamedTuple):
@@ -104,10 +104,11 @@ class Place(NamedTuple):
 
 
 class Blocks:
-    """Full blocks that were read lately, by whatever readers of one log: they never change."""
+    """Blocks that were read lately. A full one never changes, and serves whatever reader of the log comes next."""
 
     def __init__(self) -> None:
         self._held: deque[tuple[int, Opened]] = deque(maxlen=BLOCKS)
+        self._layouts: deque[tuple[LogRow, Layout]] = deque(maxlen=LAYOUTS)
 
     def find(self, row: LogRow, seq: int) -> Opened | None:
         """The block of a log in which event `seq` lies, if it is held."""
@@ -119,6 +120,17 @@ class Blocks:
     def add(self, row: LogRow, opened: Opened) -> None:
         if opened.piece.is_full:
             self._held.append((row.number, opened))
+
+    def layout(self, row: LogRow, seq: int) -> Layout | None:
+        """How that block lies, if it is held."""
+        for held, layout in self._layouts:
+            if held.number == row.number and layout.piece.after < seq <= layout.piece.last <= row.head.seq:
+                if held == row or layout.piece.is_full:
+                    return layout
+        return None
+
+    def add_layout(self, row: LogRow, layout: Layout) -> None:
+        self._layouts.append((row, layout))
 
 
 def _believed(store: str, row: LogRow, block: Block) -> Slice | None:
@@ -153,7 +165,6 @@ class Reader:
     def __init__(self, log: Log, store: str, lineages: Mapping[int, Lineage], blocks: Blocks | None = None) -> None:
         self.log, self.store, self.lineages = log, store, lineages
         self._blocks = Blocks() if blocks is None else blocks
-        self._layouts: list[tuple[int, Layout]] = []
 
     def context_of(self, before: VersionVector, observed: Iterable[Observed]) -> tuple[VersionVector, list[int]]:
         """A version after `observed` was observed too, and the numbers of the logs that that names."""
@@ -242,7 +253,7 @@ class Reader:
         index = layout.index_after(seq)
         if not index:
             return None
-        return Boundary(row.number, Head(seq, layout.hash_at(index)), layout.stamps[index - 1])
+        return Boundary(row.number, Head(seq, layout.hash_at(index)), layout.stamp(index - 1))
 
     def end_at(self, row: LogRow, head: Head) -> End | None:
         """The end that a log had at `head`; None where it never had that head. One block."""
@@ -257,11 +268,10 @@ class Reader:
 
     def layout(self, row: LogRow, seq: int) -> Layout:
         """How the commits of the block with event `seq` lie, without reading names or payloads."""
-        for number, layout in self._layouts:
-            if number == row.number and layout.piece.after < seq <= layout.piece.last:
-                return layout
-        layout = Layout(row.store or self.store, self.joined(row, seq)[1])
-        self._layouts = [(row.number, layout), *self._layouts[: LAYOUTS - 1]]
+        layout = self._blocks.layout(row, seq)
+        if layout is None:
+            layout = Layout(row.store or self.store, self.joined(row, seq)[1])
+            self._blocks.add_layout(row, layout)
         return layout
 
     def whole(self, row: LogRow) -> Iterator[Slice]:

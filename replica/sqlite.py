@@ -21,8 +21,7 @@ Rule 1. One connection writes and checkpoints. A transaction is one hop to its t
 Rule 2. WAL. `synchronous=FULL` for transactions with own commits (their acknowledgement survives power loss)
         unless the replica was opened with `durability="normal"`; NORMAL for what peers hold too.
 Rule 3. A full block is sealed: its slices are joined, compressed and stored in its row in one transaction. A
-        block that arrives whole is stored sealed at once.
-        Whoever has damaged the file cannot make its reader ask for more memory than MAX_SEALED.
+        block that arrives whole is stored as it came (see `replica.packed`).
 Rule 4. A commit within a block is one row in one table, and nothing else: a transaction costs the pages that it
         touches. So the head of a log is that of its last fresh slice, if it has one.
 """
@@ -59,16 +58,13 @@ from replica.log import (
     TableFailed,
     Transaction,
 )
+from replica.packed import MAX_UNPACKED, bytes_of, unpack
 
-FORMAT = 0
+FORMAT = 1
+OLDER = 0
+"""Files of this format lack packed slices and some tables; they become files of format 1 when they are opened."""
 APPLICATION_ID = 0x416E6162
 """`Anab`: what `file` and SQLite see at the head of the file."""
-
-MAX_SEALED = 64 << 20
-"""Bytes of the columns of a sealed block, at most. With names, notes and payloads at their limits it has some 20
-MiB; one whose contexts make it larger stays in its parts."""
-HEADER = 1024
-"""Bytes of a slice beside its columns, at most."""
 
 _SCHEMA = """
 CREATE TABLE identity(one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, store TEXT NOT NULL,
@@ -102,7 +98,6 @@ CREATE VIEW IF NOT EXISTS due AS SELECT json_extract(plain, '$.stream') AS strea
 _SPAN = "WHERE kind = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3)"
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack_slice = msgspec.msgpack.Decoder(Slice).decode
 _unpack_named = msgspec.msgpack.Decoder(tuple[tuple[int, int, bytes], ...]).decode
 _unpack_stamp = msgspec.msgpack.Decoder(tuple[int, int, int] | None).decode
 _unpack_types = msgspec.msgpack.Decoder(list[tuple[str, int, int]]).decode
@@ -132,8 +127,6 @@ class SqliteLog:
         self._db = connection
         self._full = full
         self._level = ""
-        self._compress = zstandard.ZstdCompressor(level=3).compress
-        self._decompress = zstandard.ZstdDecompressor().decompress
         try:
             self._prepare()
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -156,11 +149,14 @@ class SqliteLog:
                 f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; {_SCHEMA} COMMIT;"
             )
         found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found != FORMAT:
-            raise WrongFormat(f"this file has format {found}, and this version of Anabranch reads {FORMAT}")
-        db.executescript(_BESIDE)  # files of format 0 did not have it at first
-        if not _has_stores(db):
-            db.execute("ALTER TABLE log ADD COLUMN store TEXT NOT NULL DEFAULT ''")
+        if found not in (FORMAT, OLDER):
+            raise _wrong_format(found)
+        db.executescript(_BESIDE)
+        if found == OLDER:
+            if not _has_stores(db):
+                db.execute("ALTER TABLE log ADD COLUMN store TEXT NOT NULL DEFAULT ''")
+            db.execute(f"UPDATE identity SET format = {FORMAT}")
+            db.execute(f"PRAGMA user_version={FORMAT}")
 
     def contents(self) -> Contents:
         with _decoding():
@@ -188,7 +184,7 @@ class SqliteLog:
         ):
             bits = _bits(replica)
             if number in ends:
-                last = _unpack_slice(ends[number][0])
+                last = unpack(ends[number][0])
                 if last.last > seq:
                     seq, head, (_, wall, counter) = last.last, last.head, ends[number]
             stamp = Stamp(wall, counter, bits)
@@ -229,11 +225,11 @@ class SqliteLog:
         counted: bytes | None = _pack([(*kind, n) for kind, n in transaction.types.items()])
         fresh: set[int] = set()
         for number, piece in transaction.slices:
-            if piece.is_full and piece.size <= MAX_SEALED:
+            if piece.is_full and piece.size <= MAX_UNPACKED:
                 self._store_sealed(number, piece)
             else:
                 stamp = rows[number].stamp
-                values = number, piece.first, piece.last, _pack(piece), stamp.wall, stamp.counter, counted
+                values = number, piece.first, piece.last, bytes_of(piece), stamp.wall, stamp.counter, counted
                 db.execute("INSERT INTO fresh VALUES (?, ?, ?, ?, ?, ?, ?)", values)
                 fresh.add(number)
                 counted = None
@@ -304,14 +300,8 @@ class SqliteLog:
     def _store_sealed(self, number: int, piece: Slice) -> None:
         self._db.execute(
             "UPDATE block SET sealed = ? WHERE number = ? AND first = ?",
-            (self._compress(_pack(piece)), number, piece.first),
+            (bytes_of(piece), number, piece.first),
         )
-
-    def _unseal(self, sealed: bytes) -> Slice:
-        size = zstandard.frame_content_size(sealed)
-        if not 0 <= size <= MAX_SEALED + HEADER:
-            raise ValueError(f"a sealed block cannot have {size} bytes")
-        return _unpack_slice(self._decompress(sealed))
 
     def block(self, number: int, seq: int) -> Block | None:
         with _decoding():
@@ -327,12 +317,12 @@ class SqliteLog:
             return None
         first, parent, stamp, named, sealed = row
         if sealed is not None:
-            slices = [self._unseal(sealed)]
+            slices = [unpack(sealed)]
         else:
             fresh = self._db.execute(
                 "SELECT slice FROM fresh WHERE number = ? AND first = ? ORDER BY last", (number, first)
             )
-            slices = [_unpack_slice(data) for (data,) in fresh]
+            slices = [unpack(data) for (data,) in fresh]
         if not slices or slices[-1].last < seq:
             return None
         when = _unpack_stamp(stamp)
@@ -396,8 +386,8 @@ class SqliteLog:
         if block is None:
             return
         piece = join(block.slices)
-        if piece.size > MAX_SEALED:
-            raise StoreError(f"a block of {piece.size} bytes stays in its parts; at most {MAX_SEALED} are one")
+        if piece.size > MAX_UNPACKED:
+            raise StoreError(f"a block of {piece.size} bytes stays in its parts; at most {MAX_UNPACKED} are one")
         self._synchronous("NORMAL")
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -436,6 +426,13 @@ def _damage(error: Exception) -> DamagedLog:
     return DamagedLog(
         f"what is in the file is not what was written ({error}). Nothing was changed: restore the file from a "
         "copy, or begin a new one and let the peers fill it."
+    )
+
+
+def _wrong_format(found: int) -> WrongFormat:
+    return WrongFormat(
+        f"this file has format {found}, and this version of Anabranch reads {FORMAT}. Nothing was changed: open it "
+        "with the version that wrote it, and let peers fill a new one."
     )
 
 
@@ -553,10 +550,10 @@ class _LogToRead(SqliteLog):
         if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise StoreError("this is no file of Anabranch; it was left as it is")
         found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found != FORMAT:
-            raise WrongFormat(f"this file has format {found}, and this version of Anabranch reads {FORMAT}")
-        if not (db.execute("SELECT 1 FROM sqlite_master WHERE name = 'kept'").fetchone() and _has_stores(db)):
+        if found == OLDER:
             raise WrongFormat("this file is from before, and was not opened for writing since: do that once")
+        if found != FORMAT:
+            raise _wrong_format(found)
 
 
 class SqliteReader(SqliteThread):

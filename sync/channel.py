@@ -1,7 +1,7 @@
 """A channel carries frames between two replicas, over whatever there is: a socket, a queue, a wire of your own.
 
 Rule 1. What one end sends, the other receives: whole, once, in the order in which it was sent, byte for byte. A
-        frame may have any bytes, and any length from 0 to MAX_FRAME (1 MiB).
+        frame may have any bytes, and any length from 0 to MAX_FRAME (2 MiB).
 Rule 2. Buffers are bounded. Where the other side does not read, `send` waits.
 Rule 3. The end is final, and both sides hear of it: whoever waits then, or comes later, gets ChannelClosed. What
         was sent before it still arrives at a peer that goes on reading (and that is not sending itself: TCP, for

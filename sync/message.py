@@ -28,16 +28,21 @@ from hashlib import blake2b
 from typing import Annotated
 
 import msgspec
+import zstandard
 
 from replica.block import HASH, PERSON, Head, Slice
 from replica.comparing import MARKS, Mark, Row
 from replica.meeting import Heads
+from replica.packed import Packed, pack, unpack
 from replica.stores import MOST_HEARD
 from sync.errors import RemoteProtocolError
 
-FORMAT = 0
-MAX_FRAME = 1 << 20
-"""Bytes. A commit has at most 256 KiB of payload, a block at most twice that; the rest is room for names."""
+FORMAT = 1
+MAX_FRAME = 2 << 20
+"""Bytes. A commit has at most 256 KiB of payload, a block at most twice that; the rest is room for names, and for
+others."""
+MAX_BATCH = 8 << 20
+"""Bytes of the columns of a batch, unpacked."""
 
 PART = 16_384
 """Heads in one part of a Have: about 0.75 MiB."""
@@ -93,6 +98,15 @@ class Batch(_Message, frozen=True, tag=2):
     slices: list[Slice]
 
 
+class _PackedBatch(_Message, frozen=True, tag=2):
+    """The same as it is sent."""
+
+    number: Bits64
+    answers: Bits64
+    slices: list[Slice | bytes]
+    """Large ones as packed bytes (see `replica.packed`)."""
+
+
 class Ack(_Message, frozen=True, tag=3):
     number: Bits64
     digest: bytes
@@ -146,11 +160,17 @@ Checked = Hello | Known | Presents | Compared | Traced
 Message = Hello | Have | Batch | Ack | Digest | Bye | Known | Presents | Compared | Traced
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Message).decode
+_decode = msgspec.msgpack.Decoder(
+    Hello | Have | _PackedBatch | Ack | Digest | Bye | Known | Presents | Compared | Traced
+).decode
 
 
 def encode(message: Message) -> bytes:
     """The frame of a message; with its check, where it is to have one."""
+    if isinstance(message, Batch):
+        packed = map(pack, message.slices)
+        parts = [piece.data if isinstance(piece, Packed) else piece for piece in packed]
+        return _encode(_PackedBatch(message.number, message.answers, parts))
     if isinstance(message, Checked):
         message = msgspec.structs.replace(message, check=_check(message))
     return _encode(message)
@@ -167,12 +187,25 @@ def decode(frame: bytes) -> Message:
     if len(frame) > MAX_FRAME:
         raise RemoteProtocolError("too-large", f"a frame of {len(frame)} bytes; the limit is {MAX_FRAME}")
     try:
-        message: Message = _decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        message: Message | _PackedBatch = _decode(frame)
+        if isinstance(message, _PackedBatch):
+            return Batch(message.number, message.answers, _unpacked(message.slices))
+    except (msgspec.DecodeError, zstandard.ZstdError, ValueError, RecursionError) as error:
         raise RemoteProtocolError("unreadable", f"a frame that is no message: {error}") from error
     if isinstance(message, Checked) and message.check != _check(message):
         raise RemoteProtocolError("unreadable", f"a {type(message).__name__} that has changed on its way")
     return message
+
+
+def _unpacked(parts: list[Slice | bytes]) -> list[Slice]:
+    """The slices of a batch; ValueError where they are more than fits."""
+    pieces: list[Slice] = []
+    room = MAX_BATCH
+    for part in parts:
+        piece = unpack(part, room) if isinstance(part, bytes) else part
+        room -= piece.size
+        pieces.append(piece)
+    return pieces
 
 
 def digest_of(heads: Heads) -> bytes:

@@ -4,7 +4,7 @@ Safe where nothing is said:
 - `serve` listens on loopback. Off loopback it asks for TLS.
 - A request with an `Origin` (a page in a browser) is refused unless that origin is listed.
 - A `token`, if there is one, goes in a header and is compared in constant time.
-- Frames are at most 1 MiB, nothing is compressed, and every buffer is bounded.
+- Frames are at most 2 MiB, nothing is compressed, and every buffer is bounded.
 - A dead link is noticed within 5 s: a ping every 2, 2 to answer it, 1 to close.
 
 `connect` uses the reconnecting iterator of the websockets library, which waits longer after each failure.

@@ -29,6 +29,7 @@ from replica import (
     WrongStore,
 )
 from replica.core import Core
+from replica.readonly import ReadOnly
 from replica.sqlite import SqliteLog, SqliteThread
 from sync import linked
 from tests.loop import in_loop, until
@@ -244,7 +245,7 @@ async def test_a_block_that_cannot_be_sealed_stays_in_its_parts(tmp_path, caplog
 @in_loop
 async def test_blocks_that_cannot_be_sealed_leave_the_others_to_be(tmp_path, monkeypatch, caplog):
     """More than are looked for at once, and in front of them; each is tried once, and said once."""
-    monkeypatch.setattr("replica.sqlite.MAX_SEALED", 200_000)
+    monkeypatch.setattr("replica.sqlite.MAX_UNPACKED", 200_000)
     path = tmp_path / "a.db"
     large = 18
     async with opened(path) as alice:
@@ -591,13 +592,21 @@ async def test_events_of_unknown_types_are_counted(tmp_path):
 
 
 @in_loop
-async def test_a_file_from_before_things_were_kept_beside_the_log_is_opened(tmp_path):
-    """Format 0 did not have that table at first: it is made, and nothing else changes."""
+async def test_a_file_of_format_0_is_opened_and_becomes_one_of_format_1(tmp_path):
+    """It did not have all tables at first, nor packed slices; who may only read leaves it as it is, and says so."""
     async with Replica.open(tmp_path / "a.db", store="shop", name="alice", aggregates=[ShoppingList]) as alice:
         await alice.execute(HOME, AddItem("milk"))
     with sqlite3.connect(tmp_path / "a.db") as db:
         db.execute("DROP VIEW due")
         db.execute("DROP TABLE kept")
+        db.execute("ALTER TABLE log DROP COLUMN store")
+        db.execute("UPDATE identity SET format = 0")
+        db.execute("PRAGMA user_version=0")
+    with pytest.raises(WrongFormat, match="open"):
+        async with ReadOnly.open(tmp_path / "a.db", aggregates=[ShoppingList]):
+            pass
     async with Replica.open(tmp_path / "a.db", store="shop", name="alice", aggregates=[ShoppingList]) as alice:
         assert set((await alice.present(HOME)).items) == {"milk"}
         assert str(alice.version) == "alice:2"
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)

@@ -17,10 +17,11 @@ from replica.backend import connected
 from replica.block import Slice, Tail
 from replica.direct import DirectReplica
 from replica.layout import join
+from replica.packed import MAX_UNPACKED
 from replica.reading import Reader
 from replica.readonly import ReadOnly
 from replica.snapshot import span
-from replica.sqlite import MAX_SEALED, SqliteLog, SqliteReader, SqliteThread
+from replica.sqlite import SqliteLog, SqliteReader, SqliteThread
 from sync.testing.network import NOW
 from tests.damage import damaged
 from tests.doors import DOORS, Forgery, receive_forged
@@ -120,7 +121,7 @@ def sealed(size: int) -> bytes:
     return b"\x28\xb5\x2f\xfd\xe0" + size.to_bytes(8, "little") + b"\x09\x00\x00\x00"
 
 
-@pytest.mark.parametrize("size", [MAX_SEALED * 2, 1 << 40, 1 << 62, (1 << 64) - 3])
+@pytest.mark.parametrize("size", [MAX_UNPACKED * 2, 1 << 40, 1 << 62, (1 << 64) - 3])
 def test_a_sealed_block_that_claims_any_size_is_refused_before_there_is_room_for_it(blocks, size):
     """One flipped bit in the header of a frame asked for an exbibyte: MemoryError, and no word of damage."""
     assert blocks.judge(blocks.rows[0], sealed(size)) == "rejected"
@@ -128,7 +129,7 @@ def test_a_sealed_block_that_claims_any_size_is_refused_before_there_is_room_for
 
 def test_a_sealed_block_that_is_a_bomb_is_refused_before_it_is_unpacked(blocks):
     """Two kilobytes that are 65 MiB."""
-    bomb = zstandard.ZstdCompressor(level=3).compress(bytes(MAX_SEALED + 2048))
+    bomb = zstandard.ZstdCompressor(level=3).compress(bytes(MAX_UNPACKED + 2048))
     assert len(bomb) < 4096
     assert blocks.judge(blocks.rows[0], bomb) == "rejected"
 
@@ -189,7 +190,7 @@ def test_a_block_that_was_sealed_since_is_read_up_to_the_head_of_its_reader():
 def test_a_block_that_is_too_large_to_be_sealed_stays_in_its_parts(monkeypatch):
     """Sealed it could not be read again."""
     _, log, alice = small_file()
-    monkeypatch.setattr("replica.sqlite.MAX_SEALED", 2000)
+    monkeypatch.setattr("replica.sqlite.MAX_UNPACKED", 2000)
     for wall in range(2):
         alice.append(HOME, [ItemAdded(f"{n}") for n in range(1100)], NOW + 9 + wall)
         alice.flush()

@@ -1,4 +1,7 @@
-"""Format 0, pinned: bytes that were written once must be written, and read, the same for ever.
+"""Format 1, pinned: bytes that were written once must be written, and read, the same for ever.
+
+Packed slices are the exception: each version of zstd compresses as it likes, and reads what any has written. So
+of those it is pinned that they are read.
 
 The golden file was made by this test with `python -m tests.test_format`, which is for a change of format only.
 """
@@ -9,17 +12,20 @@ import json
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import astuple
 
 from replica import comparing
 from replica.arrange import Gap
 from replica.block import Slice
 from replica.commit import Note
+from replica.layout import cut
+from replica.packed import Packed, bytes_of, unpack
 from sync import standing
 from sync.direct import DirectNode
 from sync.message import Ack, Batch, Bye, Compared, Digest, Have, Known, Presents, Traced, decode, digest_of, encode
 from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, RemoveItem, Write, direct
 
-GOLDEN = Path(__file__).parent / "golden" / "format0.json"
+GOLDEN = Path(__file__).parent / "golden" / "format1.json"
 NOW = 1_767_225_600_000
 
 
@@ -66,7 +72,7 @@ def written() -> dict[str, object]:
     frames = [
         standing.hello(core, b"nonce...", NOW),
         Have(3, rows, True),
-        Batch(4, 3, slices[:1]),
+        Batch(4, 3, [cut(slices[0], 0, 5, slices[0].base, slices[0].base)]),
         Ack(4, digest_of(heads), NOW),
         Digest(digest_of(heads), NOW),
         Bye("store", "another store"),
@@ -86,7 +92,8 @@ def written() -> dict[str, object]:
 
 def test_what_is_written_is_byte_for_byte_what_was_written():
     """Columns, slices, heads, frames and digests of presents, for a log with everything in it."""
-    assert written() == json.loads(GOLDEN.read_text())
+    golden = json.loads(GOLDEN.read_text())
+    assert written() == {key: golden[key] for key in written()}
 
 
 def test_what_was_written_can_be_read():
@@ -102,5 +109,19 @@ def test_what_was_written_can_be_read():
         assert encode(decode(frame)) == frame
 
 
+def test_packed_bytes_that_were_written_can_be_read():
+    """As they stand in a file and in a Batch: the slices that they were made of."""
+    golden = json.loads(GOLDEN.read_text())
+    slices = [msgspec.msgpack.decode(bytes.fromhex(piece), type=Slice) for piece in golden["slices"]]
+    packed = [unpack(bytes.fromhex(data)) for data in golden["packed"]]
+    assert [astuple(piece)[:8] for piece in packed] == [astuple(piece) for piece in slices]
+    assert any(isinstance(piece, Packed) for piece in packed)
+    batch = decode(bytes.fromhex(golden["batch"]))
+    assert isinstance(batch, Batch)
+    assert [astuple(piece)[:8] for piece in batch.slices] == [astuple(piece) for piece in slices]
+
+
 if __name__ == "__main__":
-    GOLDEN.write_text(json.dumps(written(), indent=1) + "\n")
+    pieces = [*replicas()[0].all_slices()]
+    packed = {"packed": [bytes_of(piece).hex() for piece in pieces], "batch": encode(Batch(4, 3, pieces)).hex()}
+    GOLDEN.write_text(json.dumps(written() | packed, indent=1) + "\n")

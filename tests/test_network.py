@@ -123,7 +123,7 @@ class NetworkMachine(ReplicaMachine):
         text = what.text if isinstance(what, Write) else ""
         replica = self.replica(name)
         me = replica.core.me
-        commit = replica.core.draft.commits[-1]
+        *_, (commit, _) = replica.core.draft.commits
         before = replica.core.now.version.seqs.set(me, commit.first - 1)
         for index, recorded in enumerate(commit.events):
             event = replica.core.types.decode(recorded.type, recorded.schema, recorded.payload)

@@ -14,7 +14,7 @@ from replica.introduction import ReplicaIntroduced, introduction
 from replica.meeting import HORIZON, compare
 from sync.direct import DirectNode
 from sync.errors import LocalProtocolError, RemoteProtocolError
-from sync.message import Ack, Batch, Bye, Digest, Have, Hello, decode, encode
+from sync.message import FORMAT, Ack, Batch, Bye, Digest, Have, Hello, decode, encode
 from sync.protocol import BATCH, MAX_GAPS, PATIENCE, WINDOW, Send
 from sync.testing.network import NOW, YEAR, Network
 from tests.shop import HOME, AddItem, Write, direct
@@ -36,7 +36,7 @@ class Stranger:
     def __init__(self, node: DirectNode, name: str = "stranger", **hello: object) -> None:
         self.node, self.link = node, name
         node.connect(name, NOW)
-        honest = Hello(0, "shop", 4242, name, b"nonce", NOW + HORIZON)
+        honest = Hello(FORMAT, "shop", 4242, name, b"nonce", NOW + HORIZON)
         self.say(msgspec.structs.replace(honest, **hello))
 
     def say(self, message: object) -> None:
@@ -237,7 +237,7 @@ def test_a_peer_that_does_not_acknowledge_is_sent_no_more_than_a_window():
     """What it lacks stays in the log; nothing is queued for it."""
     network = Network("ab", ["ab"], direct)
     alice = network.nodes["a"].replica
-    for n in range(60):
+    for n in range(240):
         alice.execute(HOME, Write("x" * 60_000), NOW + n)
         alice.flush()
     network.heal("ab")
@@ -501,9 +501,9 @@ def test_gaps_in_batches_that_crossed_our_version_say_nothing_new(node):
 def test_a_second_hello_by_somebody_else_is_refused(node):
     """One session, one peer; the same Hello again is only an echo of the network."""
     stranger = Stranger(node)
-    stranger.say(Hello(0, "shop", 4242, "stranger", b"nonce", NOW))
+    stranger.say(Hello(FORMAT, "shop", 4242, "stranger", b"nonce", NOW))
     assert stranger.fault is None
-    stranger.say(Hello(0, "shop", 4243, "other", b"other", NOW))
+    stranger.say(Hello(FORMAT, "shop", 4243, "other", b"other", NOW))
     assert stranger.fault == "order"
 
 
@@ -518,9 +518,9 @@ def test_a_frame_that_is_no_message_ends_the_session(node, frame):
 
 
 def test_a_frame_over_the_limit_ends_the_session(node):
-    """One mebibyte and a byte."""
+    """Two mebibytes and a byte."""
     stranger = Stranger(node).greet()
-    stranger.send(bytes((1 << 20) + 1))
+    stranger.send(bytes((2 << 20) + 1))
     assert stranger.fault == "too-large"
 
 

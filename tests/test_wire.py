@@ -19,7 +19,7 @@ from replica import Replica
 from replica.meeting import HORIZON
 from sync import Gates, Node, connect, converse, linked, serve
 from sync.link import Link
-from sync.message import MAX_FRAME, Batch, Bye, Have, Hello, decode, encode
+from sync.message import FORMAT, MAX_FRAME, Batch, Bye, Have, Hello, decode, encode
 from sync.protocol import WINDOW
 from sync.websocket import BOUNDS
 from tests.loop import in_loop, until
@@ -34,7 +34,7 @@ def opened(name="alice", path=":memory:", store="shop", **options):
 
 
 def hello(**changes: object) -> bytes:
-    honest = Hello(0, "shop", 4242, "stranger", b"nonce", NOW + HORIZON)
+    honest = Hello(FORMAT, "shop", 4242, "stranger", b"nonce", NOW + HORIZON)
     return encode(msgspec.structs.replace(honest, **changes))
 
 
@@ -433,7 +433,7 @@ async def test_mangled_sessions_leave_the_log_as_it_was_and_honest_peers_alone()
 
 @in_loop
 async def test_an_oversize_frame_ends_the_session_on_both_sides():
-    """More than 1 MiB is not even read."""
+    """More than 2 MiB is not even read."""
     async with opened("alice") as alice, serve(alice) as server, dial(server.url, max_size=None) as websocket:
         await websocket.send(hello())
         with pytest.raises(ConnectionClosed) as closed:
