@@ -16,10 +16,10 @@ Rule 5. Whatever raises on the way is for the path that takes one event after th
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from merge.effect import Path, Verb
@@ -43,35 +43,43 @@ _KEYS = {str, bytes, int}
 
 
 class _Left(NamedTuple):
-    """An event that is to be folded. Of one whose effect is plain: how, and for which key; else what it does."""
+    """An event that may have to be folded: where it stands, and what it does. Of one whose effect is plain: how."""
 
+    run: Run
+    place: int
     event: Event
     plain: Plain | None
-    key: Any
     deeds: Sequence[tuple[Verb, Path, Any]] = ()
+
+    @property
+    def seq(self) -> int:
+        return self.run.decoded.after + 1 + self.place
+
+    @property
+    def order(self) -> tuple[int, int, int, int]:
+        """By stamp, and within a commit."""
+        decoded, commit = self.run.decoded, self.run.commit_at(self.place)
+        return decoded.walls[commit], decoded.counters[commit], decoded.replica, self.seq
+
+    @property
+    def seen(self) -> Seen:
+        """All that its author had observed."""
+        return Seen(self.run.context(self.run.commit_at(self.place)), self.run.decoded.replica, self.seq - 1)
 
     def done(self) -> Sequence[tuple[Verb, Path, Any]]:
         """What it does."""
         if self.plain is None:
             return self.deeds
-        keys = (self.key,) if len(self.plain.fields) == 1 else self.key
-        return self.plain.deeds_of(self.event, self.plain.path_of(keys))
-
-
-class _Candidate(NamedTuple):
-    """The same, with where it stands."""
-
-    stamp: Stamp
-    seq: int
-    seen: Seen
-    left: _Left
+        return self.plain.deeds_of(
+            self.event, self.plain.path_of([getattr(self.event, f) for f in self.plain.fields])
+        )
 
 
 class _Column(NamedTuple):
-    """Events of one type, at some indices of a run, and the last of them for each key."""
+    """Events of one type, at some places of a run, and the last of them for each key."""
 
     plain: Plain
-    indices: Sequence[int]
+    places: Sequence[int]
     events: Sequence[Event]
     last: dict[Any, int]
 
@@ -84,7 +92,10 @@ class Bulk:
         self._aggregate, self._types, self._stream = aggregate, types, stream
         self._covered: dict[tuple[int, tuple[Any, ...]], set[Any]] = {}
         """The keys of each kind of path that later events of a log forget."""
-        self._left: list[_Candidate] = []
+        self._rivals: dict[tuple[Any, ...], defaultdict[Any, list[_Left]]] = {}
+        """By kind of path and key: the last event of each log that forgets it."""
+        self._others: list[_Left] = []
+        """Events whose effect is not plain."""
         self._stands: dict[int, int] = {}
         """The last event of the stream in each log."""
         self.held = 0
@@ -101,14 +112,13 @@ class Bulk:
             return
         self.held += len(picked)
         self._stands.setdefault(decoded.replica, decoded.after + 1 + picked[-1])
-        left: list[tuple[int, _Left]] = []
         columns: dict[tuple[Any, ...], list[_Column]] = {}
-        for (name, schema), indices in _by_kind(decoded, picked):
+        for (name, schema), places in _by_kind(decoded, picked):
             kind = self._types.kind_of(name, schema)
             if kind is None:
                 continue
-            whole = len(indices) == len(decoded.payloads)
-            payloads = decoded.payloads if whole else [decoded.payloads[at] for at in indices]
+            whole = len(places) == len(decoded.payloads)
+            payloads = decoded.payloads if whole else [decoded.payloads[at] for at in places]
             events = self._types.decode_all(name, schema, payloads, run.payload if whole else None)
             if kind not in self._aggregate.events:
                 continue
@@ -116,41 +126,37 @@ class Bulk:
             plain = plain_effect(type(self._aggregate), kind)
             keys = None if plain is None else _keys(plain, events)
             if plain is None or keys is None:
-                left += zip(
-                    indices, [_Left(e, None, None, self._aggregate.effect_of(e)) for e in events], strict=True
-                )
+                of = self._aggregate.effect_of
+                self._others += [_Left(run, at, e, None, of(e)) for at, e in zip(places, events, strict=True)]
             else:
                 last = dict(zip(keys, range(len(events)), strict=False))
-                columns.setdefault(plain.place, []).append(_Column(plain, indices, events, last))
+                columns.setdefault(plain.place, []).append(_Column(plain, places, events, last))
         for place, some in columns.items():
-            left += _uncovered(some, self._covered.setdefault((decoded.replica, place), set()))
-        self._keep(run, left)
-
-    def _keep(self, run: Run, left: list[tuple[int, _Left]]) -> None:
-        """Keep what is left of a run, with all that its author had seen."""
-        decoded = run.decoded
-        replica, after, walls, counters = decoded.replica, decoded.after, decoded.walls, decoded.counters
-        upcoming = [*run.seen][::-1]
-        _, context = upcoming.pop()
-        commit = 0
-        for index, event in sorted(left, key=itemgetter(0)):
-            seq = after + 1 + index
-            commit = bisect_left(decoded.lasts, seq, commit)
-            while upcoming and upcoming[-1][0] <= commit:
-                context = upcoming.pop()[1]
-            stamp = Stamp(walls[commit], counters[commit], replica)
-            self._left.append(_Candidate(stamp, seq, Seen(context, replica, seq - 1), event))
+            rivals = self._rivals.setdefault(place, defaultdict(list))
+            covered = self._covered.setdefault((decoded.replica, place), set())
+            for key, column, at in _uncovered(some, covered):
+                rivals[key].append(_Left(run, column.places[at], column.events[at], column.plain))
 
     def stands_after(self, stands: VersionVector) -> VersionVector:
         """A version of the stream's own events after all that was taken."""
         return stands | VersionVector(self._stands)
 
+    @property
+    def left(self) -> list[_Left]:
+        """What is to be folded, in the order of stamps."""
+        found = [*self._others]
+        for keys in self._rivals.values():
+            for rivals in keys.values():
+                found += rivals if len(rivals) == 1 else _concurrent(rivals)
+        return sorted(found, key=attrgetter("order"))
+
     @uncollected
     def fold(self, tree: Tree) -> Tree:
         """The state after all that was taken; FoldFailed names the event that raised."""
         growing = Growing(tree)
-        for stamp, seq, seen, left in sorted(_concurrent(self._left), key=itemgetter(0, 1)):
-            dot = Dot(stamp.replica, seq)
+        for left in self.left:
+            wall, counter, replica, seq = left.order
+            dot, stamp, seen = Dot(replica, seq), Stamp(wall, counter, replica), left.seen
             try:
                 growing.act(dot, stamp, seen, left.done())
             except Exception as error:
@@ -205,34 +211,31 @@ def _keys(plain: Plain, events: Sequence[Event]) -> Iterable[Any] | None:
     return zip(*columns, strict=True) if columns else repeat((), len(events))
 
 
-def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterator[tuple[int, _Left]]:
+def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterator[tuple[Any, _Column, int]]:
     """The last event for each key that no later run forgets; which covers the key from here on."""
-    newest: dict[Any, int] = {}
-    for _, indices, _, last in columns:
+    if len(columns) == 1:
+        last = columns[0].last
         for key in last.keys() - covered:
-            newest[key] = max(indices[last[key]], newest.get(key, -1))
+            yield key, columns[0], last[key]
+        covered.update(last)
+        return
+    newest: dict[Any, int] = {}
+    for column in columns:
+        for key in column.last.keys() - covered:
+            newest[key] = max(column.places[column.last[key]], newest.get(key, -1))
     covered.update(newest)
-    for plain, indices, events, last in columns:
-        for key, index in newest.items():
-            at = last.get(key)
-            if at is not None and indices[at] == index:
-                yield index, _Left(events[at], plain, key)
+    for column in columns:
+        for key, place in newest.items():
+            at = column.last.get(key)
+            if at is not None and column.places[at] == place:
+                yield key, column, at
 
 
-def _concurrent(candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
-    """Without those whose path a later one forgets that had seen them."""
-    places: dict[tuple[Any, ...], dict[Any, list[_Candidate]]] = {}
-    for candidate in candidates:
-        plain = candidate.left.plain
-        if plain is None:
-            yield candidate
-        else:
-            places.setdefault(plain.place, {}).setdefault(candidate.left.key, []).append(candidate)
-    for keys in places.values():
-        for rivals in keys.values():
-            kept: list[_Candidate] = []
-            for one in sorted(rivals, key=itemgetter(0, 1), reverse=True) if len(rivals) > 1 else rivals:
-                dot = one.stamp.replica, one.seq
-                if not any(dot in later.seen for later in kept):
-                    kept.append(one)
-            yield from kept
+def _concurrent(rivals: Iterable[_Left]) -> list[_Left]:
+    """Those that no later one had seen; each forgets the same path."""
+    kept: list[tuple[_Left, Seen]] = []
+    for left in sorted(rivals, key=attrgetter("order"), reverse=True):
+        dot = left.run.decoded.replica, left.seq
+        if not any(dot in seen for _, seen in kept):
+            kept.append((left, left.seen))
+    return [left for left, _ in kept]

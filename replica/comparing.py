@@ -314,9 +314,7 @@ def drop_present(core: Core, stream: str) -> bool:
     draft = core.draft
     if stream in draft.changed:
         return False
-    memory = draft.memory
-    if stream in memory.presents:
-        memory.presents, memory.stands = memory.presents.delete(stream), memory.stands.delete(stream)
+    draft.forget_present(stream)
     core.ripe.pop(stream, None)
     draft.let_go(span(stream))
     return True

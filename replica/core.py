@@ -24,6 +24,7 @@ from immutables import Map
 from merge.stamp import Stamp, next_stamp
 from merge.version import Dot, ReplicaId, VersionVector
 from replica.arrange import Gap, Placed
+from replica.backlog import NO_BACKLOG
 from replica.block import Slice
 from replica.commit import MAX_EVENTS, MAX_PAYLOAD, Commit, Note, Observed, Recorded
 from replica.comparisons import Comparisons
@@ -33,7 +34,7 @@ from replica.draft import RECENT, Draft, Memory
 from replica.due import OwnerChanged
 from replica.errors import DamagedLog, InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
-from replica.folding import fold_afresh
+from replica.folding import catch_up, fold_afresh
 from replica.ingest import Ingested, ingest
 from replica.introduction import CATEGORY, OWN_TYPES
 from replica.layout import join
@@ -232,9 +233,12 @@ class Core:
         memory = self.now
         if stream in memory.poison:
             raise PoisonEvent(memory.poison[stream])
-        state = memory.presents.get(stream)
-        if state is None:
-            raise Missing(streams=(stream,))
+        if stream not in memory.presents:
+            if stream not in memory.backlog.presents:
+                raise Missing(streams=(stream,))
+            catch_up(self, stream)
+            return self._loaded(stream)
+        state = memory.presents[stream]
         self.touch(stream)
         return aggregate, state
 
@@ -467,12 +471,14 @@ class Core:
         draft.let_go(Span(SNAPSHOT))
         self.ripe.clear()
         self.blocks = Blocks()
-        draft.changed.update((stream, None) for stream in sorted(draft.memory.presents))
+        held = *draft.memory.presents, *draft.memory.backlog.presents
+        draft.changed.update((stream, None) for stream in sorted(held))
         draft.touched.clear()
         version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}
         memory = draft.memory
         memory.version, memory.stamp = VersionVector(version), stamp
         memory.presents = memory.stands = memory.ends = memory.recent = memory.unseen = memory.poison = NONE
+        memory.backlog = NO_BACKLOG
         self.context_known = False
 
     def succeed(self) -> None:
@@ -542,5 +548,6 @@ class Core:
         self._used.clear()
         self.me = self.identity.replica
         self.memory = replace(
-            self.memory, ends=NONE, recent=NONE, unseen=NONE, presents=NONE, stands=NONE, commands=NONE, poison=NONE
-        )
+            self.memory, ends=NONE, recent=NONE, unseen=NONE, presents=NONE, stands=NONE, backlog=NO_BACKLOG,
+            commands=NONE, poison=NONE,
+        )  # fmt: skip

@@ -15,6 +15,7 @@ from immutables import Map
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
+from replica.backlog import NO_BACKLOG, Backlog
 from replica.block import Slice
 from replica.commit import Commit, Observed, Recorded
 from replica.due import Promise
@@ -51,6 +52,8 @@ class Memory:
     """States by stream, of those that are loaded."""
     stands: Map[str, VersionVector] = Map()
     """Of the streams that are loaded: the version of their own events."""
+    backlog: Backlog = NO_BACKLOG
+    """What presents wait for that are to be folded when somebody asks."""
     commands: Map[str, Done | None] = Map()
     """Commands by id, of those that were asked for: what they led to, or None where they were not carried out."""
     poison: Map[str, str] = Map()
@@ -74,8 +77,8 @@ class Memory:
     def copy(self) -> Memory:
         return Memory(
             self.version, self.stamp, self.lineages, self.ends, self.recent, self.unseen, self.presents,
-            self.stands, self.commands, self.poison, self.types, self.identity, self.retired, self.stores,
-            self.standings, self.promises, self.owed, self.owners,
+            self.stands, self.backlog, self.commands, self.poison, self.types, self.identity, self.retired,
+            self.stores, self.standings, self.promises, self.owed, self.owners,
         )  # fmt: skip
 
 
@@ -145,6 +148,14 @@ class Draft:
         for replica, boundary in found:
             recent = recent.set(boundary.named(replica), boundary)
         self.memory.recent = recent
+
+    def forget_present(self, stream: str) -> None:
+        """Let go of a present: it is read from the log when it is needed."""
+        memory = self.memory
+        if stream in memory.presents:
+            memory.presents, memory.stands = memory.presents.delete(stream), memory.stands.delete(stream)
+        if stream in memory.backlog.presents:
+            memory.backlog = memory.backlog.without(stream)
 
     def settled(self) -> Memory:
         """The memory that this draft becomes."""

@@ -13,10 +13,12 @@ Rule 5. Code that has learnt a type folds its streams again from the log. Nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from merge.version import NOTHING, Dot, VersionVector
+from replica.backlog import BACKLOG
 from replica.bulk import Bulk
 from replica.commit import Commit, Recorded
 from replica.decider import Decider, FoldFailed, Happened
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from replica.core import Core
 
 BULK = 64
-"""Events for which folding by column is worth it."""
+"""Events of a batch from which on they are not folded one by one."""
 
 Contexts = Iterable[tuple[Commit, VersionVector]]
 """Commits with their contexts, in the order of their stamps."""
@@ -84,33 +86,58 @@ def takes_all(core: Core, stream: str, news: Iterable[Run]) -> bool:
     )
 
 
-def fold(core: Core, news: Sequence[Run]) -> None:
-    """Fold what a batch brings into the streams that are loaded: by column where that is worth it."""
-    presents = core.draft.memory.presents
-    streams = dict.fromkeys(stream for run in news for stream in run.by_stream if stream in presents)
-    events = sum(len(run.by_stream.get(stream, ())) for run in news for stream in streams)
-    left = [stream for stream in streams if events < BULK or not _fold_by_column(core, stream, news)]
-    if left:
-        _fold_each(core, by_stamp(news), left)
+def fold(core: Core, news: list[Run]) -> None:
+    """Fold what a batch brings into the presents that are in memory, or put it off (see `replica.backlog`)."""
+    memory = core.draft.memory
+    streams = dict.fromkeys(stream for run in news for stream in run.by_stream)
+    loaded = [stream for stream in streams if stream in memory.presents]
+    if sum(len(run.by_stream.get(stream, ())) for run in news for stream in loaded) < BULK:
+        if loaded:
+            _fold_each(core, by_stamp(news), loaded)
+    else:
+        for stream in loaded:
+            if _can_wait(core, stream):
+                state, stands = memory.presents[stream], memory.stands[stream]
+                memory.presents, memory.stands = memory.presents.delete(stream), memory.stands.delete(stream)
+                memory.backlog = memory.backlog.put_off(stream, state, stands)
+            else:
+                _fold_runs(core, stream, news)
+    if any(stream in memory.backlog.presents for stream in streams):
+        memory.backlog = memory.backlog.more(news)
+        if memory.backlog.events > BACKLOG:
+            for stream in memory.backlog.presents:
+                catch_up(core, stream)
 
 
-def _fold_by_column(core: Core, stream: str, news: Iterable[Run]) -> bool:
-    """Fold further events of a stream by column, if that can be."""
+def _can_wait(core: Core, stream: str) -> bool:
+    return stream.split("/", 1)[0] not in core.derived.categories and folds_by_column(core.aggregate_of(stream))
+
+
+def catch_up(core: Core, stream: str) -> None:
+    """Fold what waits for a present, which is then in memory as any other."""
+    memory = core.draft.memory
+    waiting, news = memory.backlog.presents[stream], memory.backlog.runs_for(stream)
+    memory.backlog = memory.backlog.without(stream)
+    memory.presents = memory.presents.set(stream, waiting.state)
+    memory.stands = memory.stands.set(stream, waiting.stands)
+    _fold_runs(core, stream, news)
+
+
+def _fold_runs(core: Core, stream: str, news: Sequence[Run]) -> None:
+    """Fold further events of a stream: by column, if that can be."""
     memory = core.draft.memory
     aggregate, present = core.aggregate_of(stream), memory.presents[stream]
-    if not folds_by_column(aggregate):
-        return False
-    bulk = Bulk(aggregate, core.types, stream)
-    try:
-        for run in reversed([*news]):
-            bulk.take(run)
-        state = bulk.fold(present)
-    except Exception:  # the other path raises it again, and knows which event it was
-        return False
-    memory.stands = memory.stands.set(stream, bulk.stands_after(memory.stands[stream]))
-    memory.presents = memory.presents.set(stream, state)
-    core.count(stream, bulk.events)
-    return True
+    if folds_by_column(aggregate):
+        bulk = Bulk(aggregate, core.types, stream)
+        with suppress(Exception):  # the other path raises it again, and knows which event it was
+            for run in reversed(news):
+                bulk.take(run)
+            state = bulk.fold(present)
+            memory.stands = memory.stands.set(stream, bulk.stands_after(memory.stands[stream]))
+            memory.presents = memory.presents.set(stream, state)
+            core.count(stream, bulk.events)
+            return
+    _fold_each(core, by_stamp(news), (stream,))
 
 
 @uncollected

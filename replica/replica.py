@@ -248,7 +248,7 @@ class Replica(TimeTravel):
             version=self.version,
             events=sum(memory.types.values()),
             replicas=len(memory.lineages),
-            loaded=tuple(sorted(memory.presents)),
+            loaded=tuple(sorted((*memory.presents, *memory.backlog.presents))),
             unfolded=unfolded(core),
             poisoned=dict(memory.poison),
             succeeds=core.label(core.identity.succeeds) if core.identity.succeeds else None,

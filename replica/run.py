@@ -8,8 +8,10 @@ Rule 2. News are commits in an order in which causes come first: own ones as the
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from merge.stamp import Stamp
 from merge.version import VersionVector
@@ -40,6 +42,17 @@ class Run:
         lasts, after = self.decoded.lasts, self.decoded.after
         begin = lasts[self.start - 1] - after if self.start else 0
         return range(begin, lasts[self.stop - 1] - after if self.stop > self.start else begin)
+
+    def commit_at(self, place: int) -> int:
+        """The commit that an event lies in."""
+        decoded = self.decoded
+        if len(decoded.counts) == len(decoded.payloads):
+            return place
+        return bisect_left(decoded.lasts, decoded.after + 1 + place)
+
+    def context(self, commit: int) -> VersionVector:
+        """What the author of a commit had observed, beside what the slice holds before it."""
+        return self.seen[bisect_right(self.seen, commit, key=itemgetter(0)) - 1][1]
 
     @property
     def by_stream(self) -> dict[str, Sequence[int]]:

@@ -18,11 +18,12 @@ from merge.stamp import next_stamp
 from merge.version import NOTHING, VersionVector
 from replica import Aggregate, Event
 from replica.backend import MemoryBackend
+from replica.backlog import NO_BACKLOG
 from replica.bulk import Bulk
 from replica.commit import Recorded
 from replica.digest import canonical, digest
 from replica.direct import DirectReplica
-from replica.errors import PoisonEvent
+from replica.errors import PoisonEvent, Refused
 from replica.folding import as_happened, fold_apart
 from replica.log import Log
 from replica.memory import MemoryLog
@@ -47,7 +48,7 @@ from tests.house import (
     fact,
 )
 from tests.loop import in_loop
-from tests.shop import HOME, ItemAdded, Journal, NoteEdited, ShoppingList
+from tests.shop import HOME, ItemAdded, Journal, NoteEdited, RemoveItem, ShoppingList
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -167,9 +168,11 @@ def test_what_arrives_is_folded_by_column_as_one_after_the_other(steps, seed):
         elif what != who:
             tell(authors[who], authors[what])
             if chance.random() < 0.3:
-                _tell_both(authors[who], hubs)
+                _tell_both(authors[who], hubs, chance)
+            if chance.random() < 0.2:
+                assert hubs[0].present(HOUSE).state == hubs[1].present(HOUSE).state
     for author in authors:
-        _tell_both(author, hubs)
+        _tell_both(author, hubs, chance)
     one, other = hubs
     assert one.present(HOUSE).state == naive(one, HOUSE) == other.present(HOUSE).state
     assert one.core.memory.stands == other.core.memory.stands
@@ -180,10 +183,11 @@ def test_what_arrives_is_folded_by_column_as_one_after_the_other(steps, seed):
         assert context == _context(heard[0], commit)
 
 
-def _tell_both(author: DirectReplica, hubs: list[DirectReplica]) -> None:
+def _tell_both(author: DirectReplica, hubs: list[DirectReplica], chance: Random) -> None:
     for hub, least in zip(hubs, (1, 1_000_000), strict=True):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("replica.folding.BULK", least)
+            patch.setattr("replica.folding.BACKLOG", chance.choice([0, 5, 20, 10**6]))
             tell(author, hub)
 
 
@@ -195,6 +199,34 @@ def _context(told: list[Any], last: Any) -> VersionVector:
             for observed in commit.observed:
                 context = context.advance(observed.replica, observed.seq)
     return context
+
+
+def test_a_large_batch_waits_until_somebody_asks():
+    """A decision is made on all of it, a draft that is dropped leaves it out, and a small batch waits behind it."""
+    alice, bob = replica("alice", kind=ShoppingList), replica("bob", kind=ShoppingList)
+    for number in range(70):
+        alice.append(HOME, [ItemAdded(f"{number}")], number)
+    alice.flush()
+    bob.present(HOME)
+    bob.ingest(list(alice.all_slices()))
+    assert HOME in bob.core.now.backlog.presents
+    with pytest.raises(Refused):
+        bob.execute(HOME, RemoveItem("70"), 1000)
+    bob.core.drop()
+    assert not bob.present(HOME).items
+    tell(alice, bob)
+    alice.append(HOME, [ItemAdded("70")], 71)
+    alice.flush()
+    tell(alice, bob)
+    memory = bob.core.memory
+    assert HOME in memory.backlog.presents
+    assert memory.backlog.events == 72
+    assert HOME not in memory.presents
+    bob.execute(HOME, RemoveItem("70"), 1000)
+    bob.flush()
+    assert bob.present(HOME).items == {f"{number}" for number in range(70)}
+    assert bob.core.memory.backlog == NO_BACKLOG
+    assert bob.present(HOME).state == naive(bob, HOME)
 
 
 @settings(max_examples=60)
@@ -252,7 +284,7 @@ def test_what_is_covered_is_not_folded():
     reader = alice.reader()
     for place in reversed(reader.places(HOUSE, NOTHING) or ()):
         bulk.take(reader.run(place))
-    assert (len(bulk._left), bulk.events, bulk.held) == (10, 1000, 1000)
+    assert (len(bulk.left), bulk.events, bulk.held) == (10, 1000, 1000)
     assert bulk.fold(House().empty()) == naive(alice, HOUSE)
 
 

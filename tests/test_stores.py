@@ -235,6 +235,7 @@ async def test_a_file_from_before_there_were_stores_can_be_opened(tmp_path):
         before = alice.version
     with sqlite3.connect(tmp_path / "alice.db") as db:
         db.execute("ALTER TABLE log DROP COLUMN store")
+        db.execute("PRAGMA user_version=0")
     db.close()
     async with opened(tmp_path / "alice.db", "shop", "alice") as alice:
         assert alice.version == before
