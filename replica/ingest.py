@@ -36,6 +36,7 @@ from replica.missing import Missing
 from replica.reading import Boundary, End
 from replica.run import Run, by_stamp
 from replica.snapshot import limits_of, span
+from replica.uncollected import uncollected
 
 if TYPE_CHECKING:
     from replica.core import Core
@@ -91,6 +92,7 @@ class _Arriving:
         return found
 
 
+@uncollected
 def ingest(
     core: Core, pieces: Sequence[Slice], horizon: int | None, placed: list[Placed] | Gap | None
 ) -> Ingested | Gap:
@@ -392,8 +394,8 @@ def _named(pieces: Iterable[Slice]) -> dict[int, set[int]]:
     """By replica the seqs that the contexts in some slices name."""
     named: dict[int, set[int]] = {}
     for piece in pieces:
-        for observed in observed_of(piece):
-            for replica, seq, _ in observed or ():
+        for observed in filter(None, observed_of(piece)):
+            for replica, seq, _ in observed:
                 named.setdefault(replica, set()).add(seq)
     return named
 
