@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from merge.effect import Path, Verb
@@ -66,12 +66,20 @@ class _Left(NamedTuple):
 
 
 class _Column(NamedTuple):
-    """Events of one type, at some places of a run, and the last of them for each key."""
+    """Events of one type, at some places of a run, and the key of each."""
 
     plain: Plain
     places: Sequence[int]
     events: Sequence[Event]
-    last: dict[Any, int]
+    keys: list[Any]
+
+    def last(self, covered: set[Any]) -> dict[Any, int]:
+        """The last of them for each key that is not covered."""
+        fresh = {*self.keys} - covered
+        if not fresh:
+            return {}
+        last = dict(zip(self.keys, range(len(self.keys)), strict=True))
+        return {key: last[key] for key in fresh}
 
 
 class Bulk:
@@ -123,8 +131,7 @@ class Bulk:
                     order = walls[commit], counters[commit], replica, first + place
                     self._others.append(_Left(order, run, commit, event, None, self._aggregate.effect_of(event)))
             else:
-                last = dict(zip(keys, range(len(events)), strict=False))
-                columns.setdefault(plain.place, []).append(_Column(plain, places, events, last))
+                columns.setdefault(plain.place, []).append(_Column(plain, places, events, keys))
         for path, some in columns.items():
             rivals = self._rivals.setdefault(path, defaultdict(list))
             covered = self._covered.setdefault((replica, path), set())
@@ -202,33 +209,27 @@ def _by_kind(decoded: Decoded, picked: Sequence[int]) -> Iterable[tuple[tuple[st
     return found.items()
 
 
-def _keys(plain: Plain, events: Sequence[Event]) -> Iterable[Any] | None:
+def _keys(plain: Plain, events: Sequence[Event]) -> list[Any] | None:
     """The key of each event: what its fields are as parts of the path. None where they are not all keys."""
-    columns = [[getattr(event, name) for event in events] for name in plain.fields]
+    columns = [list(map(attrgetter(name), events)) for name in plain.fields]
     if not all(_KEYS.issuperset(map(type, column)) for column in columns):
         return None
     if len(columns) == 1:
         return columns[0]
-    return zip(*columns, strict=True) if columns else repeat((), len(events))
+    return list(zip(*columns, strict=True)) if columns else [()] * len(events)
 
 
 def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterator[tuple[Any, _Column, int]]:
     """The last event for each key that no later run forgets; which covers the key from here on."""
-    if len(columns) == 1:
-        last = columns[0].last
-        for key in last.keys() - covered:
-            yield key, columns[0], last[key]
-        covered.update(last)
-        return
+    each = [(column, column.last(covered)) for column in columns]
     newest: dict[Any, int] = {}
-    for column in columns:
-        for key in column.last.keys() - covered:
-            newest[key] = max(column.places[column.last[key]], newest.get(key, -1))
+    for column, last in each:
+        for key, at in last.items():
+            newest[key] = max(column.places[at], newest.get(key, -1))
     covered.update(newest)
-    for column in columns:
-        for key, place in newest.items():
-            at = column.last.get(key)
-            if at is not None and column.places[at] == place:
+    for column, last in each:
+        for key, at in last.items():
+            if column.places[at] == newest[key]:
                 yield key, column, at
 
 

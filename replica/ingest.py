@@ -217,7 +217,7 @@ class _Batch:
                 if isinstance(found_or_gap, Gap):
                     return found_or_gap
                 end, seen = found_or_gap
-                here.runs.append(Run(decoded, piece.columns[-1], seen, 0, piece.commits))
+                here.runs.append(Run(decoded, piece.columns[-1], seen.copy, 0, piece.commits))
             here.end = end
         if missing:
             raise Missing(boundaries=tuple(missing))
