@@ -71,8 +71,8 @@ class Settled(NamedTuple):
     changed: tuple[str, ...]
     brought: News
     slices: list[Slice]
-    began: bool = False
-    """A block has begun, so the one before it may be sealed."""
+    began: int = 0
+    """Blocks that have begun: those before them may be sealed."""
     news: News = NO_NEWS
     """The commits that are folded, with their contexts, in an order in which causes come first."""
     refolded: bool = False
@@ -526,7 +526,7 @@ class Core:
             self.identity_is_new = False
         slices = [join(run) for _, run in draft.runs]
         return Settled(
-            self.memory.version, tuple(draft.changed), draft.commits, slices, bool(draft.starts),
+            self.memory.version, tuple(draft.changed), draft.commits, slices, len(draft.starts),
             draft.news, draft.refolded,
         )  # fmt: skip
 
