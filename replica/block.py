@@ -121,6 +121,12 @@ union of an int and a tuple where both have any."""
 _raws = Decoder(list[msgspec.Raw]).decode
 
 
+def _elements(values: list[Any]) -> bytes:
+    """msgpack: some values one after the other."""
+    count = len(values)
+    return _pack(values)[1 if count < 16 else 3 if count < 65536 else 5 :]
+
+
 def array(count: int, elements: bytes) -> bytes:
     """msgpack: the elements of a column as one array."""
     if count < 16:
@@ -166,26 +172,42 @@ class Tail:
 
     def append(self, commit: Commit) -> Slice:
         """Take one commit of this log's own replica, and return it as a slice."""
-        observed, note = _pack(commit.observed or None), _pack(commit.note)
-        streams, types = [], []
-        for event in commit.events:
-            streams.append(_pack(self._number(self.streams, event.stream)))
-            types.append(_pack(self._number(self.types, (event.type, event.schema))))
-        payload = b"".join(event.payload for event in commit.events)
+        return self.extend([commit])
+
+    def room_for(self, commits: Sequence[Commit]) -> int:
+        """How many of these commits belong to the open block: it closes with the one that fills it."""
+        events, payload = self.events, self.payload
+        for count, commit in enumerate(commits, 1):
+            events += len(commit.events)
+            payload += sum([len(event.payload) for event in commit.events])
+            if events >= BLOCK_EVENTS or payload >= BLOCK_PAYLOAD:
+                return count
+        return len(commits)
+
+    def extend(self, commits: Sequence[Commit]) -> Slice:
+        """Take commits of this log's own replica that all belong to the open block, and return them as one slice.
+
+        Each column is encoded in one call: the elements of an array are the same bytes as each of them alone.
+        """
+        streams = [self._number(self.streams, event.stream) for commit in commits for event in commit.events]
+        types = [self._number(self.types, (e.type, e.schema)) for commit in commits for e in commit.events]
+        walls = [commit.stamp.wall for commit in commits]
+        payload = b"".join([event.payload for commit in commits for event in commit.events])
         columns = (
-            _pack(len(commit.events)),
-            _pack(commit.stamp.wall - self.wall),
-            _pack(commit.stamp.counter),
-            observed,
-            note,
-            b"".join(streams),
-            b"".join(types),
+            _elements([len(commit.events) for commit in commits]),
+            _elements([wall - before for before, wall in pairwise((self.wall, *walls))]),
+            _elements([commit.stamp.counter for commit in commits]),
+            _elements([commit.observed or None for commit in commits]),
+            _elements([commit.note for commit in commits]),
+            _elements(streams),
+            _elements(types),
             payload,
         )
         first, after, base = self.first, self.seq, self.hash
-        self.wall = commit.stamp.wall
-        self._take(columns, len(commit.events), len(payload))
-        return Slice(self.replica, first, after, commit.last, 1, base, self._close(), columns)
+        self.wall = walls[-1]
+        self._take(columns, len(streams), len(payload))
+        head = self._close()
+        return Slice(self.replica, first, after, commits[-1].last, len(commits), base, head, columns)
 
     @staticmethod
     def _number(table: dict[Any, int], name: Any) -> Any:

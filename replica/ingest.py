@@ -349,7 +349,6 @@ class _Batch:
         for piece, decoded in here.pieces:
             draft.add_slice(number, piece)
             draft.count(decoded.kinds)
-        draft.touched.add(number)
         draft.remember((here.replica, boundary) for boundary in here.boundaries)
         memory = draft.memory
         memory.ends = memory.ends.set(number, here.end.with_tail(here.tail))

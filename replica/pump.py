@@ -32,6 +32,7 @@ from replica.ingest import Ingested
 from replica.log import CommitInDoubt, Contents, Identity, LogRow, TableFailed, Transaction
 from replica.missing import Missing
 from replica.run import NO_NEWS
+from replica.uncollected import uncollected
 
 log = logging.getLogger("anabranch.replica")
 
@@ -181,28 +182,19 @@ class Pump:
                 waiting.set()
 
     async def _play(self, steps: list[_Step[Any]]) -> None:
-        played: list[_Step[Any]] = []
-        self._taken = steps
-        for step in steps:
-            played.append(step)
-            while True:
-                try:
-                    step.result = step.play()
-                except Missing as missing:
-                    played.pop()
-                    await self._flush(played)
-                    played.clear()
-                    played.append(step)
-                    try:
-                        await self._load(step, missing)
-                    except Exception as error:
-                        step.error = error
-                        break
-                    continue
-                except Exception as error:
-                    step.error = error
-                break
-        await self._flush(played)
+        self._taken, begin = steps, 0
+        while True:
+            stop, missing = _play_until_missing(steps, begin)
+            await self._flush(steps[begin:stop])
+            if missing is None:
+                return
+            try:
+                await self._load(steps[stop], missing)
+            except Exception as error:
+                steps[stop].error = error
+                steps[stop].settle()
+                stop += 1
+            begin = stop
 
     async def _load(self, step: _Step[Any], missing: Missing) -> None:
         core = self._core
@@ -302,6 +294,20 @@ class Pump:
         except Exception:
             log.exception("%s: a full block could not be stored as one; it stays in its parts", self.name)
             self._unsealable.add(block)
+
+
+@uncollected
+def _play_until_missing(steps: list[_Step[Any]], begin: int) -> tuple[int, Missing | None]:
+    """Play steps from one on, one after the other; where it ended, and what that one is missing."""
+    for index in range(begin, len(steps)):
+        step = steps[index]
+        try:
+            step.result = step.play()
+        except Missing as missing:
+            return index, missing
+        except Exception as error:
+            step.error = error
+    return len(steps), None
 
 
 async def _finished(task: asyncio.Task[None]) -> None:
