@@ -69,7 +69,7 @@ from sync.message import (
     heads_of,
 )
 
-WINDOW = 8
+WINDOW = 4
 """Batches under way: enough to keep a link busy while the other side writes to its disk."""
 BATCH = 1 << 20
 """Bytes of columns in a batch, about: some 15,000 small events, which are taken in 10 to 20 ms. Small enough that
