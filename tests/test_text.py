@@ -121,6 +121,57 @@ def test_edits_of_one_decision_build_on_each_other(data: st.DataObject) -> None:
     assert str(alice) == str(bob) == plain
 
 
+@settings(max_examples=40)
+@given(st.data())
+def test_changes_of_one_edit_are_one_update_and_do_what_each_would_do(data: st.DataObject) -> None:
+    """Beside other edits of the decision, on texts with and without wide characters; others read the same."""
+    alice, bob = page(data.draw(st.sampled_from(["", "abcdef", "".join(UNICODE)])) or "x"), Page(BOB)
+    plain, text, updates = str(alice), alice.deciding(), []
+    for _ in range(data.draw(st.integers(1, 3))):
+        changes = []
+        for _ in range(data.draw(st.integers(1, 5))):
+            start, stop, word = data.draw(edits(plain))
+            changes.append((start, stop, word))
+            plain = plain[:start] + word + plain[stop:]
+        updates.append(text.edit(iter(changes), ALICE))
+    alice.record(*updates)
+    bob.hear(alice)
+    assert str(alice) == str(bob) == plain
+    assert len(alice.deciding()) == len(bob.deciding()) == len(plain)
+    bob.replace(0, 0, "é")
+    alice.hear(bob)
+    assert str(alice) == "é" + plain
+
+
+def test_an_edit_with_a_change_that_cannot_be_made_makes_none() -> None:
+    """Nor does one without any."""
+    alice = page("abc")
+    for changes in ([(0, 0, "x"), (0, 9, "")], [(0, 0, "x"), (1, 1, "")], []):
+        with pytest.raises((IndexError, ValueError)):
+            alice.deciding().edit(changes, ALICE)
+    alice.record(alice.deciding().edit([(0, 0, "x"), (0, 1, "")], ALICE))
+    assert str(alice) == "abc"
+    alice.replace(3, 3, "d")
+    assert str(alice) == "abcd"
+
+
+def test_a_state_that_was_written_as_one_update_goes_on_from_that() -> None:
+    """What is behind it is let go, and what comes after it is added; also to what cannot be placed yet."""
+    alice, late = page("one"), Page(BOB)
+    late.replace(0, 0, "two")
+    state = alice.past.state.at("text").absorbed
+    first, second = (TextState.of(update) for update in _typed_by(late))
+    behind = state | second
+    whole = behind.to_bytes()
+    assert behind.updates() == [whole]
+    assert str(behind | first) == str(TextState.of(whole) | first) == str(state | first | second)
+
+
+def _typed_by(author: Page) -> list[bytes]:
+    author.replace(3, 3, "!")
+    return author.past.state.at("text").absorbed.updates()
+
+
 @pytest.mark.parametrize("word", UNICODE, ids=ascii)
 def test_a_character_of_any_width_can_be_put_between_taken_out_and_cut_in_half(word: str) -> None:
     """Code points are the unit: a joined emoji is several, and its parts can be deleted one by one."""
