@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -57,8 +57,7 @@ NONE: Map[Any, Any] = Map()
 NEVER = Folded(0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True):
     """What a command led to: the dots of its events, and their stamp. Neither, if it led to no event."""
 
     dots: tuple[Dot, ...]
@@ -287,30 +286,36 @@ class Core:
             )
         present = aggregate.present_of(state, stream, self.now.version)
         facts = present.decide(command, Given(now, self.label(self.me), self.random))
-        return self._append(stream, facts, now, note)
+        return self._append(stream, facts, now, note, (aggregate, state))
 
     def append(self, stream: str, events: Sequence[Event], now: int, note: Note | None = None) -> Committed:
         """Record facts that were decided elsewhere, as one commit."""
         return self._append(stream, events, now, note)
 
-    def _append(self, stream: str, facts: Facts, now: int, note: Note | None) -> Committed:
-        """Number, stamp, evolve and record the facts of one decision."""
+    def _append(
+        self, stream: str, facts: Facts, now: int, note: Note | None, loaded: tuple[Decider, Any] | None = None
+    ) -> Committed:
+        """Number, stamp, evolve and record the facts of one decision; `loaded` is the stream that took it."""
         found = addressed(stream, facts)
         if not found:
             return Committed((), None)
-        folds = {stream: self._loaded(stream) for stream in dict.fromkeys([stream for stream, _ in found])}
-        admitted = []
+        folds = {} if loaded is None else {stream: loaded}
+        told: dict[str, tuple[int, int]] = {}
+        admitted, made, size = [], [], 0
         for stream, event in found:
-            if type(event) not in folds[stream][0].events and type(event) is not OwnerChanged:
+            if stream not in folds:
+                folds[stream] = self._loaded(stream)
+            aggregate, kind = folds[stream][0], type(event)
+            if kind not in aggregate.events and kind is not OwnerChanged:
                 raise InvalidEvent(
-                    f"{type(event).__name__} was not recorded: {type(folds[stream][0]).__name__}, which folds "
+                    f"{kind.__name__} was not recorded: {type(aggregate).__name__}, which folds "
                     f"{stream}, does not list it in its `events`"
                 )
-            admitted.append((stream, *self.types.admit(event)))
-        recorded = tuple(
-            [Recorded(stream, type(event).__name__, event.schema, payload) for stream, payload, event in admitted]
-        )
-        size = sum([len(payload) for _, payload, _ in admitted])
+            payload, event = self.types.admit(event)
+            admitted.append((stream, event))
+            made.append(Recorded(stream, kind.__name__, event.schema, payload))
+            size += len(payload)
+        recorded = tuple(made)
         if len(recorded) > MAX_EVENTS or size > MAX_PAYLOAD:
             raise InvalidEvent(
                 f"one decision led to {len(recorded)} events of {size} bytes; a commit holds at most "
@@ -323,12 +328,13 @@ class Core:
         stamp = next_stamp(now, memory.stamp, me)
         first = memory.version[me] + 1
         try:
-            for seq, (stream, _, event) in enumerate(admitted, first):
+            for seq, (stream, event) in enumerate(admitted, first):
                 aggregate, state = folds[stream]
                 context = memory.version if seq == first else memory.version.advance(me, seq - 1)
                 if type(event) is not OwnerChanged:
                     state = aggregate.observe(state, Happened(stamp, Dot(me, seq), context, event))
                 folds[stream] = aggregate, state
+                told[stream] = seq, told[stream][1] + 1 if stream in told else 1
         except Exception as raised:
             error = raised.why if isinstance(raised, FoldFailed) else raised
             raise InvalidEvent(
@@ -337,10 +343,7 @@ class Core:
             ) from error
         record(self, recorded, stamp, note)
         last = first + len(recorded) - 1
-        ends: dict[str, tuple[int, int]] = {}
-        for seq, (stream, _, _) in enumerate(admitted, first):
-            ends[stream] = seq, ends.get(stream, (0, 0))[1] + 1
-        for stream, (seq, events) in ends.items():
+        for stream, (seq, events) in told.items():
             memory.presents = memory.presents.set(stream, folds[stream][1])
             memory.stands = memory.stands.set(stream, memory.stands[stream].advance(me, seq))
             draft.changed[stream] = None

@@ -46,6 +46,8 @@ STEPS = 1024
 class _Step(Generic[T]):
     """Something to play on the draft, and who waits for it."""
 
+    __slots__ = ("answer", "error", "play", "result")
+
     def __init__(self, play: Callable[[], T], answer: asyncio.Future[T]) -> None:
         self.play, self.answer = play, answer
         self.result: T | None = None
@@ -66,6 +68,8 @@ class _Step(Generic[T]):
 
 class _IngestStep(_Step["Ingested | Gap"]):
     """A batch; `placed` is filled in where its place in the log had to be looked up."""
+
+    __slots__ = ("placed",)
 
     def __init__(
         self, core: Core, pieces: Sequence[Slice], horizon: int | None, answer: asyncio.Future[Ingested | Gap]
@@ -134,24 +138,24 @@ class Pump:
             stop()
             self._waiting.remove(ended)
 
-    async def do(self, play: Callable[[], T]) -> T:
+    def do(self, play: Callable[[], T]) -> asyncio.Future[T]:
         """Play a step on the draft; what it returns, once it is durable."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        return await self._enter(_Step(play, answer))
+        return self._enter(_Step(play, answer))
 
-    async def ingest(self, pieces: Sequence[Slice], horizon: int | None) -> Ingested | Gap:
+    def ingest(self, pieces: Sequence[Slice], horizon: int | None) -> asyncio.Future[Ingested | Gap]:
         """Take commits from a peer, durably."""
         answer: asyncio.Future[Ingested | Gap] = asyncio.get_running_loop().create_future()
-        return await self._enter(_IngestStep(self._core, pieces, horizon, answer))
+        return self._enter(_IngestStep(self._core, pieces, horizon, answer))
 
-    async def _enter(self, step: _Step[T]) -> T:
+    def _enter(self, step: _Step[T]) -> asyncio.Future[T]:
         if self.failure is not None:
             raise Closed(f"nothing was recorded: {self.why_failed}") from self.failure
         if self._closing:
             raise Closed(f"{self.name} is closed; nothing was recorded")
         self._steps.append(step)
         self._wake.set()
-        return await step.answer
+        return step.answer
 
     async def run(self) -> None:
         """Pump until `close`, or until something fails that nobody can be told of."""
