@@ -22,6 +22,7 @@ from merge.kernel import Happening, Said
 from merge.version import Dot, VersionVector
 
 _NONE: Map[Any, Any] = Map()
+_FORGET, _SAY, _TALLY = Verb.FORGET, Verb.SAY, Verb.TALLY
 
 
 class Tree:
@@ -77,22 +78,35 @@ class Tree:
     # --- folding one event ---
 
     def happen(self, event: Happening) -> Tree:
-        node = self
-        for verb, path, value in event.effect:
-            if verb is Verb.FORGET:
+        node, effect = self, event.effect
+        if len(effect) == 2:
+            (first, place, _), (second, path, value) = effect
+            if first is _FORGET and second is _SAY and place == path:
+                return node._replace(path, 0, event.context, Said(event.dot, event.stamp, value))
+        for verb, path, value in effect:
+            if verb is _FORGET:
                 node = node._forget(path, 0, event.context)
             else:
                 node = node._say(path, 0, verb, Said(event.dot, event.stamp, value))
         return node
+
+    def _replace(self, path: Path, depth: int, seen: Container[Dot], said: Said) -> Tree:
+        """Forget, then say, at one path, which most events do: one way down to it in place of two."""
+        if depth < len(path):
+            key = path[depth]
+            child = self.below.get(key, EMPTY)._replace(path, depth + 1, seen, said)
+            return Tree(self.said, self.tallies, self.absorbed, self.below.set(key, child))
+        kept = self.without(seen)
+        return Tree(kept.said.set(said.dot, said), kept.tallies, kept.absorbed, kept.below)
 
     def _say(self, path: Path, depth: int, verb: Verb, said: Said) -> Tree:
         if depth < len(path):
             key = path[depth]
             child = self.below.get(key, EMPTY)._say(path, depth + 1, verb, said)
             return Tree(self.said, self.tallies, self.absorbed, self.below.set(key, child))
-        if verb is Verb.SAY:
+        if verb is _SAY:
             return Tree(self.said.set(said.dot, said), self.tallies, self.absorbed, self.below)
-        if verb is Verb.TALLY:
+        if verb is _TALLY:
             before = self.tallies.get(said.dot.replica)
             total = said if before is None else said._replace(value=before.value + said.value)
             return Tree(self.said, self.tallies.set(said.dot.replica, total), self.absorbed, self.below)

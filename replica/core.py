@@ -325,12 +325,13 @@ class Core:
         introduce(self, now)
         draft, me = self.draft, self.me
         memory = draft.memory
+        before = memory.version
         stamp = next_stamp(now, memory.stamp, me)
-        first = memory.version[me] + 1
+        first = before[me] + 1
         try:
             for seq, (stream, event) in enumerate(admitted, first):
                 aggregate, state = folds[stream]
-                context = memory.version if seq == first else memory.version.advance(me, seq - 1)
+                context = before if seq == first else before.advance(me, seq - 1)
                 if type(event) is not OwnerChanged:
                     state = aggregate.observe(state, Happened(stamp, Dot(me, seq), context, event))
                 folds[stream] = aggregate, state

@@ -200,7 +200,8 @@ class Replica(TimeTravel):
         Raises Refused (nothing was recorded), InvalidEvent, UnknownStream, Closed.
         """
         note = make_note(command_id, correlation, cause)
-        return await self._pump.do(lambda: self._core.execute(stream, command, self._clock(), note, expect))
+        core, clock = self._core, self._clock
+        return await self._pump.do(lambda: core.execute(stream, command, clock(), note, expect))
 
     async def append(
         self,
