@@ -1,0 +1,104 @@
+"""The page that a run leaves: the summary, and one table a workload. Pure: what was found in, text out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.table import LIMIT, OURS, PEER, Found, Row, Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a workload has found."""
+
+    name: str
+    words: str
+    """What is measured, and what is not."""
+    note: str
+    """What bounds it, where a goal is not reached."""
+    tables: Sequence[tuple[Table, Mapping[str, Found]]]
+    seconds: float
+
+
+def page(header: str, picture: str, sections: Iterable[Section]) -> str:
+    """All of it, as Markdown."""
+    sections = list(sections)
+    parts = ["# What was measured", header]
+    if picture:
+        parts.append(f"![Ratios to the best peers, and how cost grows]({picture})")
+    rows = [summary(row, table, found) for section in sections for table, found in section.tables for row in table.rows]
+    if rows:
+        parts += [SUMMARY + "\n".join(rows), LEGEND]
+    return "\n\n".join([*parts, *(_section(section) for section in sections)]) + "\n"
+
+
+SUMMARY = (
+    "| work | Anabranch | best peer | ratio | by hand | ratio | to reach | reached |\n|---|---|---|---|---|---|---|---|\n"
+)
+LEGEND = (
+    "Medians of one run. A ratio is a cost beside another one: below 1 is ahead, also where more a second is better. "
+    "By hand is what Python can do at most for this one workload, without what the log promises."
+)
+
+
+def summary(row: Row, table: Table, found: Mapping[str, Found]) -> str:
+    """One row of the summary."""
+    standing = table.standing(row, found)
+    ours, cells = standing.ours, [row.words]
+    cells.append("not measured" if ours is None else number(ours))
+    for kind in (PEER, LIMIT):
+        best = standing.best(kind)
+        if best is None:
+            cells += ["", ""]
+            continue
+        name, value = best
+        cells.append(f"{number(value)}" + (f" ({name})" if kind == PEER else ""))
+        cells.append("" if ours is None else ratio(ours, value, row.less))
+    reached = "" if ours is None else "yes" if row.reached(standing) else "**no**"
+    return f"| {' | '.join([*cells, row.goal, reached])} |"
+
+
+def ratio(ours: float, theirs: float, less: bool) -> str:
+    """Our cost as a multiple of theirs."""
+    one, other = (ours, theirs) if less else (theirs, ours)
+    return number(one / other) if other else ""
+
+
+def _section(section: Section) -> str:
+    parts = [f"## {section.name}", section.words]
+    if section.note:
+        parts.append(section.note)
+    parts += [_table(table, found) for table, found in section.tables]
+    return "\n\n".join([*parts, f"({section.seconds:.0f} s)"])
+
+
+def _table(table: Table, found: Mapping[str, Found]) -> str:
+    columns = [f for f in table.figures if any(f in run for one in found.values() for run in one.figures)]
+    first = next((one for one in found.values() if one.median(table.figures[0]) is not None), Found())
+    lines = [f"| {table.title} | {' | '.join(columns)} | x |", "|---" * (len(columns) + 2) + "|"]
+    for contender in table.contenders:
+        one = found[contender.name]
+        why = one.absent and f"left out: {one.absent}" or one.failed and f"failed: {one.failed}"
+        cells = [why, *[""] * (len(columns) - 1)] if why else [_cell(one, column) for column in columns]
+        base, middle = first.median(table.figures[0]), one.median(table.figures[0])
+        times = "" if why or not base or middle is None else number(middle / base)
+        name = f"**{contender.name}**" if contender.kind == OURS else contender.name
+        lines.append("| " + " | ".join([name, *cells, times]).replace("\n", " ") + " |")
+    return "\n".join(lines)
+
+
+def _cell(found: Found, figure: str) -> str:
+    values, middle = found.values(figure), found.median(figure)
+    if middle is None:
+        return ""
+    spread = f" ({number(min(values))}-{number(max(values))})" if max(values) > min(values) else ""
+    return number(middle) + spread
+
+
+def number(value: float) -> str:
+    """Three digits that count."""
+    if not value or not math.isfinite(value):
+        return f"{value:g}"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
