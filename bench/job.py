@@ -2,7 +2,7 @@
 
 A process prints one line of JSON when it is done: its figures, to which its peak memory is added (VmHWM, which begins
 anew with each process). A server prints a line before that, with its port and what its client must know; it goes on
-until its standard input ends. Times that are compared between processes are those of the monotonic clock, which all
+until its standard input ends, and so does a client that its server still needs. Times that are compared between processes are those of the monotonic clock, which all
 processes of a machine share.
 """
 
@@ -57,7 +57,14 @@ class Job:
 
     async def serve(self, port: int, **facts: Any) -> None:
         """Say that this server may be used, and return when it is told to end."""
-        say({"port": port, **facts})
+        await self._stay({"port": port, **facts})
+
+    async def linger(self) -> None:
+        """Say that this client has measured, and stay until the server has too."""
+        await self._stay({"lingers": True})
+
+    async def _stay(self, figures: Figures) -> None:
+        say(figures)
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
 

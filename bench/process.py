@@ -54,10 +54,13 @@ async def pair(server: str, client: str, job: Job, counted: bool = False) -> tup
                 port = between.port if counted else ready["port"]
                 async with _started(client, replace(job, folder=other, port=port, ready=ready)) as visiting:
                     found = await _figures(visiting, client)
-                    await visiting.wait()
-            assert serving.stdin is not None
-            serving.stdin.close()
-            served = await _figures(serving, server, FAREWELL)
+                    if "lingers" not in found:
+                        await asyncio.wait_for(visiting.wait(), FAREWELL)
+                    _tell(serving)
+                    served = await _figures(serving, server)
+                    if "lingers" in found:
+                        _tell(visiting)
+                        found = await _figures(visiting, client)
             return served, {**found, "wire": between.bytes} if counted else found
     raise AssertionError
 
@@ -73,13 +76,18 @@ async def _started(target: str, job: Job) -> AsyncIterator[asyncio.subprocess.Pr
         yield process
         patience = FAREWELL
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
+        _tell(process)
         ended = asyncio.ensure_future(process.communicate())
         await asyncio.wait((ended,), timeout=patience)
         if not ended.done():
             process.kill()
         await ended
+
+
+def _tell(process: asyncio.subprocess.Process) -> None:
+    """Tell a process that it may end."""
+    assert process.stdin is not None
+    process.stdin.close()
 
 
 async def _figures(process: asyncio.subprocess.Process, target: str, timeout: float = TIMEOUT) -> Figures:

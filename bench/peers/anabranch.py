@@ -121,11 +121,9 @@ async def heal_there(job: Job) -> Figures:
     async with opened(copied(job, "-b"), "b") as replica:
         await read(replica, job.streams)
         start = time.perf_counter()
-        async with connect(replica, job.url) as link:
+        async with connect(replica, job.url):
             end = await folded(replica, job, "a")
-            async with asyncio.timeout(PATIENCE):
-                while not link.status().in_sync:
-                    await asyncio.sleep(0.02)
+            await job.linger()
         return {"start": start, "end": end}
     raise AssertionError
 

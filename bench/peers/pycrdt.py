@@ -131,26 +131,24 @@ async def serve_all(job: Job) -> Figures:
 
 
 async def heal_here(job: Job) -> Figures:
-    doc, ends = prepared(job, "-a"), [0.0]
-    mapping = items(doc)
+    doc, loop = prepared(job, "-a"), asyncio.get_running_loop()
+    mapping, end = items(doc), loop.create_future()
 
     def hear(event: Any) -> None:
         if "last of b" in event.keys:
-            keep_later()
-
-    def keep_later() -> None:
-        asyncio.get_running_loop().call_soon(done)
+            loop.call_soon(done)
 
     def done() -> None:
         keep(doc, f"{job.folder}/here.db")
         mapping.to_py()
-        ends.append(time.perf_counter())
+        end.set_result(time.perf_counter())
 
     subscription = mapping.observe(hear)
     async with room(doc) as port:
         await job.serve(port)
+        await end
     mapping.unobserve(subscription)
-    return {"end": ends[-1]}
+    return {"end": end.result()}
 
 
 async def visit(job: Job, doc: Any) -> Figures:
@@ -159,7 +157,8 @@ async def visit(job: Job, doc: Any) -> Figures:
         keep(doc, f"{job.folder}/there.db")
         items(doc).to_py()
         end = time.perf_counter()
-        await asyncio.sleep(1.0 if job.other else 0)
+        if job.other:
+            await job.linger()
     return {"start": start, "end": end, "ms": (end - start) * 1000}
 
 
