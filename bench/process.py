@@ -103,4 +103,6 @@ async def _figures(process: asyncio.subprocess.Process, target: str, timeout: fl
             words = (await process.stderr.read()).decode(errors="replace").strip()
     except TimeoutError:
         raise Failed(f"{target} took more than {timeout:g} s") from None
+    except ValueError as error:
+        raise Failed(f"{target} did not say all that it measured: {error}") from None
     raise Failed(f"{target}: {' / '.join(words.splitlines()[-3:]) or 'it ended without a word'}")

@@ -8,7 +8,7 @@ export const TURN = 500
 // Seconds of the monotonic clock, which all processes of a machine share.
 export const now = () => Number(process.hrtime.bigint()) / 1e9
 
-export const say = figures => fs.writeSync(1, JSON.stringify(figures) + '\n')
+export const say = (figures, then) => process.stdout.write(JSON.stringify(figures) + '\n', then)
 
 // MB that this process has held at most.
 export function peakMemory () {
@@ -17,8 +17,7 @@ export function peakMemory () {
 }
 
 export function finish (figures) {
-  say({ ...figures, MB: peakMemory() })
-  process.exit(0)
+  say({ ...figures, MB: peakMemory() }, () => process.exit(0))
 }
 
 // Say that this server may be used; resolves when it is told to end.
