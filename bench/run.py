@@ -12,14 +12,8 @@ from bench.node import install
 from bench.process import Failed, alone, pair
 from bench.table import Contender, Found, Table
 
-NEEDS = {
-    "bench.peers.loro": "loro",
-    "bench.peers.pycrdt": "pycrdt",
-    "bench.peers.pycrdt_live": "pycrdt",
-    "bench.peers.pycrdt_store": "pycrdt.store",
-    "bench.peers.eventsourcing": "eventsourcing",
-}
-"""The packages of the extra `bench`, by the module that measures them."""
+NEEDS = {"loro": "loro", "pycrdt": "pycrdt", "pycrdt_store": "pycrdt.store", "eventsourcing": "eventsourcing"}
+"""The packages of the extra `bench`, by how the modules begin that need them."""
 
 Say = Callable[[str], None]
 
@@ -82,5 +76,8 @@ class Bench:
             if self._node is None:
                 self._node = install(self.say)
             return self._node
-        package = NEEDS.get(target.partition(":")[0])
-        return f"the package {package} is not installed" if package and find_spec(package) is None else ""
+        module = target.partition(":")[0].rpartition(".")[2]
+        for system, package in NEEDS.items():
+            if module.startswith(system) and find_spec(package) is None:
+                return f"the package {package} is not installed"
+        return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import shutil
 import time
@@ -17,6 +18,7 @@ from replica import Replica
 from sync import connect, serve
 
 PATIENCE = 200
+_copies = itertools.count()
 
 
 class KeysAnew(Keys):
@@ -63,8 +65,9 @@ async def rest(replica: Replica, job: Job) -> None:
 
 def copied(job: Job, side: str = "") -> str:
     """A copy of what was prepared, to be written to."""
-    shutil.copyfile(f"{job.name('anabranch')}{side}.db", f"{job.folder}/copy.db")
-    return f"{job.folder}/copy.db"
+    path = f"{job.folder}/copy{next(_copies)}.db"
+    shutil.copyfile(f"{job.name('anabranch')}{side}.db", path)
+    return path
 
 
 async def read(replica: Replica, streams: int) -> int:
