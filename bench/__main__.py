@@ -18,7 +18,7 @@ from bench.run import Bench
 from bench.table import Size
 
 HERE = Path(__file__).parent
-WORKLOADS = ("append", "catchup", "heal", "present", "disk", "live", "tiny")
+WORKLOADS = ("append", "catchup", "heal", "present", "disk", "live", "tiny", "fanout")
 
 
 def main() -> None:
