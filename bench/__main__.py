@@ -13,12 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import machine
-from bench.report import Section, page
+from bench.picture import picture
+from bench.report import Section, bars, page, panels
 from bench.run import Bench
 from bench.table import Size
 
 HERE = Path(__file__).parent
-WORKLOADS = ("append", "catchup", "heal", "present", "disk", "live", "tiny", "fanout")
+PICTURE = "results.svg"
+WORKLOADS = ("append", "catchup", "heal", "present", "disk", "live", "tiny", "fanout", "typed", "growth")
 
 
 def main() -> None:
@@ -52,9 +54,11 @@ async def measure(names: list[str], size: Size, times: int, out: Path | None) ->
             seconds = time.perf_counter() - start
             sections.append(Section(name, module.__doc__.strip(), notes.get(name, ""), tables, seconds))
             print(f"  ({seconds:.0f} s)", flush=True)
-    text = page(machine.header(times, time.perf_counter() - begun), "", sections)
+    text = page(machine.header(times, time.perf_counter() - begun), PICTURE, sections)
+    drawn = picture(bars(sections), panels(sections), machine.words())
     if out is not None:
         (out / "results.md").write_text(text)
+        (out / PICTURE).write_text(drawn)
     print(f"\n{text}")
     return int(any(one.failed for section in sections for _, found in section.tables for one in found.values()))
 

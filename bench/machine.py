@@ -23,25 +23,28 @@ PACKAGES = (
 
 def header(times: int, seconds: float) -> str:
     """As lines of a block of code."""
-    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     there = node.versions()
-    nodes = ", ".join(f"{name} {number}" for name, number in there.items()) or "left out"
-    return "\n".join(
-        (
-            "```",
-            f"command   python -m bench {' '.join(sys.argv[1:])}".rstrip(),
-            f"commit    {_commit()}",
-            f"took      {seconds / 60:.0f} min; {times} repetitions in turn, medians (least-greatest)",
-            f"machine   {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs{_processor()}",
-            f"disk      fdatasync of 4 KiB in the temporary folder: {_sync_ms():.2f} ms",
-            f"python    {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
-            f"packages  {packages}",
-            f"node      {_run('node', '--version') if there else ''} {nodes}".replace("  ", " ", 1)
-            if not there
-            else f"node      {_run('node', '--version')}, {nodes}",
-            "```",
-        )
+    nodes = ", ".join(f"{name} {number}" for name, number in there.items())
+    lines = (
+        f"command   python -m bench {' '.join(sys.argv[1:])}".rstrip(),
+        f"commit    {_commit()}",
+        f"took      {seconds / 60:.0f} min; {times} repetitions in turn, medians (least-greatest)",
+        f"machine   {machine()}",
+        f"disk      fdatasync of 4 KiB in the temporary folder: {_sync_ms():.2f} ms",
+        f"python    {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+        f"packages  {', '.join(f'{name} {_version(name)}' for name in PACKAGES)}",
+        f"node      {_run('node', '--version')}, {nodes}" if there else "node      left out",
     )
+    return "\n".join(("```", *lines, "```"))
+
+
+def machine() -> str:
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs{_processor()}"
+
+
+def words() -> str:
+    """One line, for the picture."""
+    return f"python -m bench, commit {_commit()}, Python {platform.python_version()}, {machine()}. Medians; bench/results.md"
 
 
 def _version(package: str) -> str:

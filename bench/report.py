@@ -6,7 +6,41 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.picture import Bar, Panel, Slope
 from bench.table import LIMIT, OURS, PEER, Found, Row, Table
+
+
+def bars(sections: Iterable[Section]) -> list[Bar]:
+    """The summary as ratios."""
+    made = []
+    for section in sections:
+        for table, found in section.tables:
+            for row in table.rows:
+                standing = table.standing(row, found)
+                ours, peer, hand = standing.ours, standing.best(PEER), standing.best(LIMIT)
+                if ours is not None and (peer or hand):
+                    to_peer = _share(ours, peer[1], row.less) if peer else None
+                    to_hand = _share(ours, hand[1], row.less) if hand else None
+                    made.append(Bar(row.words, peer[0] if peer else "", to_peer, to_hand))
+    return made
+
+
+def panels(sections: Iterable[Section]) -> list[Panel]:
+    """The tables that grow, as slopes."""
+    slopes: dict[str, list[Slope]] = {}
+    for section in sections:
+        for table, found in section.tables:
+            medians = [(c.at, found[c.name].median(table.figures[0])) for c in table.contenders if table.axis]
+            points = [(at, value) for at, value in medians if value]
+            if points:
+                slopes.setdefault(table.axis, []).append(Slope(table.line, points))
+    return [Panel(axis, found) for axis, found in slopes.items()]
+
+
+def _share(ours: float, theirs: float, less: bool) -> float:
+    """Our cost as a multiple of theirs."""
+    one, other = (ours, theirs) if less else (theirs, ours)
+    return one / other if other else math.inf
 
 
 @dataclass(frozen=True)
@@ -55,22 +89,18 @@ def summary(row: Row, table: Table, found: Mapping[str, Found]) -> str:
             continue
         name, value = best
         cells.append(f"{number(value)}" + (f" ({name})" if kind == PEER else ""))
-        cells.append("" if ours is None else ratio(ours, value, row.less))
+        cells.append("" if ours is None else number(_share(ours, value, row.less)))
     reached = "" if ours is None else "yes" if row.reached(standing) else "**no**"
     return f"| {' | '.join([*cells, row.goal, reached])} |"
-
-
-def ratio(ours: float, theirs: float, less: bool) -> str:
-    """Our cost as a multiple of theirs."""
-    one, other = (ours, theirs) if less else (theirs, ours)
-    return number(one / other) if other else ""
 
 
 def _section(section: Section) -> str:
     parts = [f"## {section.name}", section.words]
     if section.note:
         parts.append(section.note)
-    parts += [_table(table, found) for table, found in section.tables]
+    parts += [_table(table, found) for table, found in section.tables if not table.axis]
+    axes = dict.fromkeys(table.axis for table, _ in section.tables if table.axis)
+    parts += [_growth(axis, [(t, f) for t, f in section.tables if t.axis == axis]) for axis in axes]
     return "\n\n".join([*parts, f"({section.seconds:.0f} s)"])
 
 
@@ -86,6 +116,16 @@ def _table(table: Table, found: Mapping[str, Found]) -> str:
         times = "" if why or not base or middle is None else number(middle / base)
         name = f"**{contender.name}**" if contender.kind == OURS else contender.name
         lines.append("| " + " | ".join([name, *cells, times]).replace("\n", " ") + " |")
+    return "\n".join(lines)
+
+
+def _growth(axis: str, tables: Sequence[tuple[Table, Mapping[str, Found]]]) -> str:
+    """What grows along one axis: a line a measure."""
+    sizes = [contender.name for contender in tables[0][0].contenders]
+    lines = [f"| {axis} | {' | '.join(sizes)} |", "|---" * (len(sizes) + 1) + "|"]
+    for table, found in tables:
+        cells = [_cell(found[size], table.figures[0]) or found[size].failed or "" for size in sizes]
+        lines.append("| " + " | ".join([table.line, *cells]).replace("\n", " ") + " |")
     return "\n".join(lines)
 
 

@@ -23,4 +23,8 @@ async def spread(writers: int, count: int, put: Callable[[int], Awaitable[Any]])
     start = time.perf_counter()
     await asyncio.gather(*(write(writer) for writer in range(writers)))
     seconds = time.perf_counter() - start
-    return {"events/s": count / seconds, "p50 ms": sorted(took)[len(took) // 2] * 1000}
+    return {
+        "events/s": count / seconds,
+        "us an event": seconds / count * 1e6,
+        "p50 ms": sorted(took)[len(took) // 2] * 1000,
+    }
