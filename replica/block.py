@@ -57,6 +57,7 @@ BLOCK_PAYLOAD = 256 * 1024
 COLUMNS = ("count", "wall", "counter", "observed", "note", "stream", "type", "payload")
 PER_COMMIT = 5
 """The first five columns hold one element a commit, the others one an event."""
+OBSERVED, PAYLOAD = 3, 7
 HASH = 32
 GENESIS = bytes(HASH)
 """The head of a log before its first event."""
@@ -101,6 +102,7 @@ class Slice(msgspec.Struct, frozen=True, array_like=True, gc=False):
         )
 
 
+_INT = {int}
 _pack = Encoder().encode
 _counts = Decoder(list[Annotated[int, msgspec.Meta(ge=1, le=MAX_EVENTS)]]).decode
 _walls = Decoder(list[int]).decode
@@ -117,6 +119,12 @@ _types = Decoder(list[int | tuple[str, int]]).decode
 """Without bounds in the type (`_resolve` checks them): msgspec 0.22 crashes in the garbage collector on a
 union of an int and a tuple where both have any."""
 _raws = Decoder(list[msgspec.Raw]).decode
+
+
+def _elements(values: list[Any]) -> bytes:
+    """msgpack: some values one after the other."""
+    count = len(values)
+    return _pack(values)[1 if count < 16 else 3 if count < 65536 else 5 :]
 
 
 def array(count: int, elements: bytes) -> bytes:
@@ -164,26 +172,42 @@ class Tail:
 
     def append(self, commit: Commit) -> Slice:
         """Take one commit of this log's own replica, and return it as a slice."""
-        observed, note = _pack(commit.observed or None), _pack(commit.note)
-        streams, types = [], []
-        for event in commit.events:
-            streams.append(_pack(self._number(self.streams, event.stream)))
-            types.append(_pack(self._number(self.types, (event.type, event.schema))))
-        payload = b"".join(event.payload for event in commit.events)
+        return self.extend([commit])
+
+    def room_for(self, commits: Sequence[Commit]) -> int:
+        """How many of these commits belong to the open block: it closes with the one that fills it."""
+        events, payload = self.events, self.payload
+        for count, commit in enumerate(commits, 1):
+            events += len(commit.events)
+            payload += sum([len(event.payload) for event in commit.events])
+            if events >= BLOCK_EVENTS or payload >= BLOCK_PAYLOAD:
+                return count
+        return len(commits)
+
+    def extend(self, commits: Sequence[Commit]) -> Slice:
+        """Take commits of this log's own replica that all belong to the open block, and return them as one slice.
+
+        Each column is encoded in one call: the elements of an array are the same bytes as each of them alone.
+        """
+        streams = [self._number(self.streams, event.stream) for commit in commits for event in commit.events]
+        types = [self._number(self.types, (e.type, e.schema)) for commit in commits for e in commit.events]
+        walls = [commit.stamp.wall for commit in commits]
+        payload = b"".join([event.payload for commit in commits for event in commit.events])
         columns = (
-            _pack(len(commit.events)),
-            _pack(commit.stamp.wall - self.wall),
-            _pack(commit.stamp.counter),
-            observed,
-            note,
-            b"".join(streams),
-            b"".join(types),
+            _elements([len(commit.events) for commit in commits]),
+            _elements([wall - before for before, wall in pairwise((self.wall, *walls))]),
+            _elements([commit.stamp.counter for commit in commits]),
+            _elements([commit.observed or None for commit in commits]),
+            _elements([commit.note for commit in commits]),
+            _elements(streams),
+            _elements(types),
             payload,
         )
         first, after, base = self.first, self.seq, self.hash
-        self.wall = commit.stamp.wall
-        self._take(columns, len(commit.events), len(payload))
-        return Slice(self.replica, first, after, commit.last, 1, base, self._close(), columns)
+        self.wall = walls[-1]
+        self._take(columns, len(streams), len(payload))
+        head = self._close()
+        return Slice(self.replica, first, after, commits[-1].last, len(commits), base, head, columns)
 
     @staticmethod
     def _number(table: dict[Any, int], name: Any) -> Any:
@@ -267,14 +291,13 @@ class Tail:
         inner = sorted([seq for seq in at if piece.after < seq < piece.last])
         rest: tuple[bytes, ...] = piece.columns
         if inner:
-            done, edges = 0, boundaries(piece, decoded.counts)
-            for seq in inner:
-                index = bisect_left(decoded.lasts, seq, done)
-                if decoded.lasts[index] == seq:
-                    self._take(between(piece, edges, done, index + 1), seq - self.seq, 0)
-                    hashes[seq] = self._close()
-                    done = index + 1
-            rest = between(piece, edges, done, piece.commits)
+            stops = [index + 1 for seq in inner if decoded.lasts[index := bisect_left(decoded.lasts, seq)] == seq]
+            edges = _edges_at(piece, decoded, stops)
+            for number, stop in enumerate(stops):
+                seq = decoded.lasts[stop - 1]
+                self._take(between(piece, edges, number, number + 1), seq - self.seq, 0)
+                hashes[seq] = self._close()
+            rest = between(piece, edges, len(stops), len(stops) + 1)
         self.wall, self.payload = decoded.walls[-1], decoded.payload
         self._take(rest, piece.last - self.seq, 0)
         hashes[piece.last] = self._close()
@@ -300,7 +323,9 @@ def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[An
     if not table and type(column[0]) is not int and column.count(0) == len(column) - 1:
         given = [0]
     else:
-        given = [at for at, item in enumerate(column) if type(item) is not int]
+        given = (
+            [at for at, item in enumerate(column) if type(item) is not int] if {*map(type, column)} != _INT else []
+        )
     if not given:
         return _called(table, column, piece), table
     names, out, start = set(table), [], 0
@@ -358,7 +383,7 @@ def observed_of(piece: Slice) -> list[list[tuple[int, int, bytes]] | None]:
     """The heads that each commit of a slice names; InvalidBatch where they cannot be read."""
     _check_claims(piece)
     try:
-        return _observed(array(piece.commits, piece.columns[3]))
+        return _observed(array(piece.commits, piece.columns[OBSERVED]))
     except msgspec.DecodeError as error:
         raise InvalidBatch(f"{_where(piece)} cannot be read: {error}") from error
 
@@ -390,6 +415,26 @@ def boundaries(piece: Slice, counts: list[int]) -> list[Sequence[int]]:
         count = piece.commits if per_commit else events[-1]
         offsets = _offsets(count, column)
         edges.append(offsets if per_commit or count == piece.commits else [offsets[event] for event in events])
+    return edges
+
+
+def _edges_at(piece: Slice, decoded: Decoded, stops: list[int]) -> list[Sequence[int]]:
+    """The same at a few boundaries alone, before which lie so many commits; and at both ends."""
+    commits = [0, *stops, piece.commits]
+    events = [0, *[decoded.lasts[stop - 1] - piece.after for stop in commits[1:]]]
+    edges: list[Sequence[int]] = []
+    for index, column in enumerate(piece.columns):
+        at = commits if index < PER_COMMIT else events
+        if index == OBSERVED:  # most are nil, which is one byte
+            raws = _raws(array(piece.commits, column))
+            more = [len(raws[one]) - 1 for one in decoded.observing]
+            edges.append([stop + sum(more[: bisect_left(decoded.observing, stop)]) for stop in at])
+        elif index == PAYLOAD:
+            sizes = [sum(map(len, decoded.payloads[start:stop])) for start, stop in pairwise(at)]
+            edges.append([*accumulate(sizes, initial=0)])
+        else:
+            offsets = _offsets(at[-1], column)
+            edges.append([offsets[stop] for stop in at])
     return edges
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,45 +42,44 @@ _KEYS = {str, bytes, int}
 
 
 class _Left(NamedTuple):
-    """An event that may have to be folded: where it stands, and what it does. Of one whose effect is plain: how."""
+    """An event that may have to be folded. Of one whose effect is plain: how; else what it does."""
 
+    order: tuple[int, int, int, int]
+    """Wall, counter, replica, seq: by these they are sorted."""
     run: Run
-    place: int
+    commit: int
     event: Event
     plain: Plain | None
     deeds: Sequence[tuple[Verb, Path, Any]] = ()
 
     @property
-    def seq(self) -> int:
-        return self.run.decoded.after + 1 + self.place
-
-    @property
-    def order(self) -> tuple[int, int, int, int]:
-        """By stamp, and within a commit."""
-        decoded, commit = self.run.decoded, self.run.commit_at(self.place)
-        return decoded.walls[commit], decoded.counters[commit], decoded.replica, self.seq
-
-    @property
-    def seen(self) -> Seen:
-        """All that its author had observed."""
-        return Seen(self.run.context(self.run.commit_at(self.place)), self.run.decoded.replica, self.seq - 1)
+    def context(self) -> VersionVector:
+        """What its author had observed, beside earlier events of its own."""
+        return self.run.context(self.commit)
 
     def done(self) -> Sequence[tuple[Verb, Path, Any]]:
         """What it does."""
         if self.plain is None:
             return self.deeds
-        return self.plain.deeds_of(
-            self.event, self.plain.path_of([getattr(self.event, f) for f in self.plain.fields])
-        )
+        keys = [getattr(self.event, field) for field in self.plain.fields]
+        return self.plain.deeds_of(self.event, self.plain.path_of(keys))
 
 
 class _Column(NamedTuple):
-    """Events of one type, at some places of a run, and the last of them for each key."""
+    """Events of one type, at some places of a run, and the key of each."""
 
     plain: Plain
     places: Sequence[int]
     events: Sequence[Event]
-    last: dict[Any, int]
+    keys: list[Any]
+
+    def last(self, covered: set[Any]) -> dict[Any, int]:
+        """The last of them for each key that is not covered."""
+        fresh = {*self.keys} - covered
+        if not fresh:
+            return {}
+        last = dict(zip(self.keys, range(len(self.keys)), strict=True))
+        return {key: last[key] for key in fresh}
 
 
 class Bulk:
@@ -111,7 +109,9 @@ class Bulk:
         if not picked:
             return
         self.held += len(picked)
-        self._stands.setdefault(decoded.replica, decoded.after + 1 + picked[-1])
+        walls, counters, replica, first = decoded.walls, decoded.counters, decoded.replica, decoded.after + 1
+        single = len(walls) == len(decoded.payloads)
+        self._stands.setdefault(replica, first + picked[-1])
         columns: dict[tuple[Any, ...], list[_Column]] = {}
         for (name, schema), places in _by_kind(decoded, picked):
             kind = self._types.kind_of(name, schema)
@@ -126,16 +126,20 @@ class Bulk:
             plain = plain_effect(type(self._aggregate), kind)
             keys = None if plain is None else _keys(plain, events)
             if plain is None or keys is None:
-                of = self._aggregate.effect_of
-                self._others += [_Left(run, at, e, None, of(e)) for at, e in zip(places, events, strict=True)]
+                for place, event in zip(places, events, strict=True):
+                    commit = run.commit_at(place)
+                    order = walls[commit], counters[commit], replica, first + place
+                    self._others.append(_Left(order, run, commit, event, None, self._aggregate.effect_of(event)))
             else:
-                last = dict(zip(keys, range(len(events)), strict=False))
-                columns.setdefault(plain.place, []).append(_Column(plain, places, events, last))
-        for place, some in columns.items():
-            rivals = self._rivals.setdefault(place, defaultdict(list))
-            covered = self._covered.setdefault((decoded.replica, place), set())
+                columns.setdefault(plain.place, []).append(_Column(plain, places, events, keys))
+        for path, some in columns.items():
+            rivals = self._rivals.setdefault(path, defaultdict(list))
+            covered = self._covered.setdefault((replica, path), set())
             for key, column, at in _uncovered(some, covered):
-                rivals[key].append(_Left(run, column.places[at], column.events[at], column.plain))
+                place = column.places[at]
+                commit = place if single else run.commit_at(place)
+                order = walls[commit], counters[commit], replica, first + place
+                rivals[key].append(_Left(order, run, commit, column.events[at], column.plain))
 
     def stands_after(self, stands: VersionVector) -> VersionVector:
         """A version of the stream's own events after all that was taken."""
@@ -148,7 +152,7 @@ class Bulk:
         for keys in self._rivals.values():
             for rivals in keys.values():
                 found += rivals if len(rivals) == 1 else _concurrent(rivals)
-        return sorted(found, key=attrgetter("order"))
+        return sorted(found)
 
     @uncollected
     def fold(self, tree: Tree) -> Tree:
@@ -156,7 +160,11 @@ class Bulk:
         growing = Growing(tree)
         for left in self.left:
             wall, counter, replica, seq = left.order
-            dot, stamp, seen = Dot(replica, seq), Stamp(wall, counter, replica), left.seen
+            dot, stamp, seen = (
+                Dot(replica, seq),
+                Stamp(wall, counter, replica),
+                Seen(left.context, replica, seq - 1),
+            )
             try:
                 growing.act(dot, stamp, seen, left.done())
             except Exception as error:
@@ -201,41 +209,38 @@ def _by_kind(decoded: Decoded, picked: Sequence[int]) -> Iterable[tuple[tuple[st
     return found.items()
 
 
-def _keys(plain: Plain, events: Sequence[Event]) -> Iterable[Any] | None:
+def _keys(plain: Plain, events: Sequence[Event]) -> list[Any] | None:
     """The key of each event: what its fields are as parts of the path. None where they are not all keys."""
-    columns = [[getattr(event, name) for event in events] for name in plain.fields]
+    columns = [list(map(attrgetter(name), events)) for name in plain.fields]
     if not all(_KEYS.issuperset(map(type, column)) for column in columns):
         return None
     if len(columns) == 1:
         return columns[0]
-    return zip(*columns, strict=True) if columns else repeat((), len(events))
+    return list(zip(*columns, strict=True)) if columns else [()] * len(events)
 
 
 def _uncovered(columns: list[_Column], covered: set[Any]) -> Iterator[tuple[Any, _Column, int]]:
     """The last event for each key that no later run forgets; which covers the key from here on."""
-    if len(columns) == 1:
-        last = columns[0].last
-        for key in last.keys() - covered:
-            yield key, columns[0], last[key]
-        covered.update(last)
-        return
+    each = [(column, column.last(covered)) for column in columns]
     newest: dict[Any, int] = {}
-    for column in columns:
-        for key in column.last.keys() - covered:
-            newest[key] = max(column.places[column.last[key]], newest.get(key, -1))
+    for column, last in each:
+        for key, at in last.items():
+            newest[key] = max(column.places[at], newest.get(key, -1))
     covered.update(newest)
-    for column in columns:
-        for key, place in newest.items():
-            at = column.last.get(key)
-            if at is not None and column.places[at] == place:
+    for column, last in each:
+        for key, at in last.items():
+            if column.places[at] == newest[key]:
                 yield key, column, at
 
 
-def _concurrent(rivals: Iterable[_Left]) -> list[_Left]:
-    """Those that no later one had seen; each forgets the same path."""
-    kept: list[tuple[_Left, Seen]] = []
-    for left in sorted(rivals, key=attrgetter("order"), reverse=True):
-        dot = left.run.decoded.replica, left.seq
-        if not any(dot in seen for _, seen in kept):
-            kept.append((left, left.seen))
-    return [left for left, _ in kept]
+def _concurrent(rivals: list[_Left]) -> list[_Left]:
+    """Those that no later one had seen; each forgets the same path, and there is one of each log."""
+    rivals.sort(reverse=True)
+    kept = [rivals[0]]
+    contexts = [rivals[0].context.seqs]
+    for left in rivals[1:]:
+        _, _, replica, seq = left.order
+        if all(seq > seqs.get(replica, 0) for seqs in contexts):
+            kept.append(left)
+            contexts.append(left.context.seqs)
+    return kept

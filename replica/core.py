@@ -40,12 +40,13 @@ from replica.introduction import CATEGORY, OWN_TYPES
 from replica.layout import join
 from replica.lineage import Lineage
 from replica.log import Contents, Done, Identity, Kept, Span, Transaction
+from replica.meeting import Standing, standing_of
 from replica.members import Members, retired, retirement
 from replica.missing import Missing
 from replica.owed import recall
 from replica.projection import Projection
 from replica.reading import Blocks, Boundary, End
-from replica.recording import addressed, check_name, introduce, record
+from replica.recording import addressed, check_name, introduce, record, write_down
 from replica.rows import Derived, begin, stop_table
 from replica.run import NO_NEWS, News
 from replica.snapshot import EVERY, Folded, Loaded, Unfrozen, pause_after, superfluous, take
@@ -71,8 +72,8 @@ class Settled(NamedTuple):
     changed: tuple[str, ...]
     brought: News
     slices: list[Slice]
-    began: bool = False
-    """A block has begun, so the one before it may be sealed."""
+    began: int = 0
+    """Blocks that have begun: those before them may be sealed."""
     news: News = NO_NEWS
     """The commits that are folded, with their contexts, in an order in which causes come first."""
     refolded: bool = False
@@ -153,6 +154,7 @@ class Core:
         self.next_number = max((row.number for row in contents.logs), default=0) + 1
         self.blocks = Blocks()
         """For readers of the log."""
+        self._standing = self.memory.lineages, standing_of(self.memory.lineages)
         self.sought: frozenset[Observed] = frozenset()
         """Boundaries that were looked for in the log as it is now, and are not there."""
         self.identity_is_new = identity != contents.identity
@@ -296,7 +298,7 @@ class Core:
         found = addressed(stream, facts)
         if not found:
             return Committed((), None)
-        folds = {stream: self._loaded(stream) for stream, _ in found}
+        folds = {stream: self._loaded(stream) for stream in dict.fromkeys([stream for stream, _ in found])}
         admitted = []
         for stream, event in found:
             if type(event) not in folds[stream][0].events and type(event) is not OwnerChanged:
@@ -306,9 +308,9 @@ class Core:
                 )
             admitted.append((stream, *self.types.admit(event)))
         recorded = tuple(
-            Recorded(stream, type(event).__name__, event.schema, payload) for stream, payload, event in admitted
+            [Recorded(stream, type(event).__name__, event.schema, payload) for stream, payload, event in admitted]
         )
-        size = sum(len(payload) for _, payload, _ in admitted)
+        size = sum([len(payload) for _, payload, _ in admitted])
         if len(recorded) > MAX_EVENTS or size > MAX_PAYLOAD:
             raise InvalidEvent(
                 f"one decision led to {len(recorded)} events of {size} bytes; a commit holds at most "
@@ -321,13 +323,12 @@ class Core:
         stamp = next_stamp(now, memory.stamp, me)
         first = memory.version[me] + 1
         try:
-            context = memory.version
             for seq, (stream, _, event) in enumerate(admitted, first):
                 aggregate, state = folds[stream]
+                context = memory.version if seq == first else memory.version.advance(me, seq - 1)
                 if type(event) is not OwnerChanged:
                     state = aggregate.observe(state, Happened(stamp, Dot(me, seq), context, event))
                 folds[stream] = aggregate, state
-                context = context.advance(me, seq)
         except Exception as raised:
             error = raised.why if isinstance(raised, FoldFailed) else raised
             raise InvalidEvent(
@@ -336,11 +337,14 @@ class Core:
             ) from error
         record(self, recorded, stamp, note)
         last = first + len(recorded) - 1
+        ends: dict[str, tuple[int, int]] = {}
         for seq, (stream, _, _) in enumerate(admitted, first):
+            ends[stream] = seq, ends.get(stream, (0, 0))[1] + 1
+        for stream, (seq, events) in ends.items():
             memory.presents = memory.presents.set(stream, folds[stream][1])
             memory.stands = memory.stands.set(stream, memory.stands[stream].advance(me, seq))
             draft.changed[stream] = None
-            self.count(stream, 1)
+            self.count(stream, events)
         if note is not None and note.command is not None:
             done = Done(note.command, first, last, stamp)
             draft.done.append(done)
@@ -377,6 +381,7 @@ class Core:
         A Gap says what is missing before them. InvalidBatch says which rule they break. `horizon` is the
         greatest wall time (ms) that was promised to be accepted.
         """
+        write_down(self)
         return ingest(self, pieces, horizon, placed)
 
     # --- what was missing ---
@@ -473,7 +478,6 @@ class Core:
         self.blocks = Blocks()
         held = *draft.memory.presents, *draft.memory.backlog.presents
         draft.changed.update((stream, None) for stream in sorted(held))
-        draft.touched.clear()
         version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}
         memory = draft.memory
         memory.version, memory.stamp = VersionVector(version), stamp
@@ -483,6 +487,7 @@ class Core:
 
     def succeed(self) -> None:
         """Go on under a new id: the log of the old one stays as history, and is never continued."""
+        write_down(self)
         draft = self.draft
         old = self.identity
         replica = self.random.getrandbits(64)
@@ -504,12 +509,22 @@ class Core:
         """What must become durable before the draft may settle; None where nothing must."""
         if self._draft is None:
             return None
+        write_down(self)
         derive(self)
         return self._draft.transaction() if self._draft.dirty else None
 
     def table_failed(self, table: str, why: str) -> None:
         """The table of a projection cannot be written: that projection stops, the draft goes on without it."""
         stop_table(self, table, why)
+
+    @property
+    def standing(self) -> Standing:
+        """The heads of all logs that are durable here."""
+        lineages, standing = self._standing
+        if lineages is not self.memory.lineages:
+            standing = standing_of(self.memory.lineages)
+            self._standing = self.memory.lineages, standing
+        return standing
 
     def settle(self) -> Settled:
         """The draft is durable: it becomes the memory."""
@@ -518,15 +533,17 @@ class Core:
             self.sought = frozenset()
         if draft is None:
             return Settled(self.memory.version, (), NO_NEWS, [])
+        slices = [join(run) for _, run in draft.runs]
+        standing = self.standing.moved(draft.memory.lineages, {piece.replica for piece in slices})
         self.memory = draft.settled()
+        self._standing = self.memory.lineages, standing
         self.comparisons.changed(draft.changed)
         self._forget_presents()
         self.members.learn_latest(draft.news.latest)
         if draft.identity_changed:
             self.identity_is_new = False
-        slices = [join(run) for _, run in draft.runs]
         return Settled(
-            self.memory.version, tuple(draft.changed), draft.commits, slices, bool(draft.starts),
+            self.memory.version, tuple(draft.changed), draft.commits, slices, len(draft.starts),
             draft.news, draft.refolded,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ of a slice, or a few of its events: a commit as a value of its own is made when 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, compress
 
 from msgspec import Raw
 
@@ -57,8 +57,7 @@ class Decoded:
     def observing(self) -> list[int]:
         """Which of its commits name what they newly observed."""
         if self._observing is None:
-            found = self.observed
-            self._observing = [at for at, heads in enumerate(found) if heads] if any(found) else []
+            self._observing = list(compress(range(len(self.observed)), self.observed))
         return self._observing
 
     @property

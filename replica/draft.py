@@ -1,7 +1,9 @@
 """The draft: what a replica will be once its next transaction is durable.
 
 Rule. A memory is a record of immutable values, so a draft is a copy of the record and costs what it changes.
-It becomes the replica's memory after COMMIT; dropped, it leaves no trace.
+It becomes the replica's memory after COMMIT; dropped, it leaves no trace. (The one value that does change is the
+tail of the own log, which grows as commits become bytes: with a draft that is dropped all open ends are, and are
+read again.)
 """
 
 from __future__ import annotations
@@ -87,6 +89,8 @@ class Draft:
     """A memory that is not durable yet (this draft's own copy), and the transaction that will make it so."""
 
     memory: Memory
+    own: list[tuple[Commit, VersionVector]] = field(default_factory=list)
+    """Own commits that are not bytes yet, with their contexts (see `replica.recording`)."""
     runs: list[tuple[int, list[Slice]]] = field(default_factory=list)
     """Slices by log number; those of one block that follow each other in one list, to be stored as one."""
     starts: list[BlockStart] = field(default_factory=list)
@@ -100,8 +104,6 @@ class Draft:
     """A second history turned up: what was folded is folded again from the log."""
     changed: dict[str, None] = field(default_factory=dict)
     """Streams that have new events."""
-    touched: set[int] = field(default_factory=set)
-    """Logs whose open end is this draft's own copy."""
     done: list[Done] = field(default_factory=list)
     """Commands with an id that were carried out."""
     identity_changed: bool = False
@@ -112,15 +114,6 @@ class Draft:
     rows: dict[tuple[str, tuple[str | int, ...]], list[tuple[Any, ...]]] = field(default_factory=dict)
     """What is to stand in the tables of projections, by table and key."""
     switch: dict[str, Table] = field(default_factory=dict)
-
-    def end(self, number: int) -> End:
-        """The open end of a log, this draft's own."""
-        end = self.memory.ends[number]
-        if number not in self.touched:
-            self.touched.add(number)
-            end = end.with_tail(end.tail.copy())
-            self.memory.ends = self.memory.ends.set(number, end)
-        return end
 
     def told(self, kind: type[Event]) -> Iterator[tuple[Commit, int, Recorded]]:
         """The events of one of Anabranch's own types that are new, with their commits and seqs.

@@ -123,6 +123,7 @@ def catch_up(core: Core, stream: str) -> None:
     _fold_runs(core, stream, news)
 
 
+@uncollected
 def _fold_runs(core: Core, stream: str, news: Sequence[Run]) -> None:
     """Fold further events of a stream: by column, if that can be."""
     memory = core.draft.memory

@@ -36,6 +36,7 @@ from replica.missing import Missing
 from replica.reading import Boundary, End
 from replica.run import Run, by_stamp
 from replica.snapshot import limits_of, span
+from replica.uncollected import uncollected
 
 if TYPE_CHECKING:
     from replica.core import Core
@@ -91,6 +92,7 @@ class _Arriving:
         return found
 
 
+@uncollected
 def ingest(
     core: Core, pieces: Sequence[Slice], horizon: int | None, placed: list[Placed] | Gap | None
 ) -> Ingested | Gap:
@@ -215,7 +217,7 @@ class _Batch:
                 if isinstance(found_or_gap, Gap):
                     return found_or_gap
                 end, seen = found_or_gap
-                here.runs.append(Run(decoded, piece.columns[-1], seen, 0, piece.commits))
+                here.runs.append(Run(decoded, piece.columns[-1], seen.copy, 0, piece.commits))
             here.end = end
         if missing:
             raise Missing(boundaries=tuple(missing))
@@ -347,7 +349,6 @@ class _Batch:
         for piece, decoded in here.pieces:
             draft.add_slice(number, piece)
             draft.count(decoded.kinds)
-        draft.touched.add(number)
         draft.remember((here.replica, boundary) for boundary in here.boundaries)
         memory = draft.memory
         memory.ends = memory.ends.set(number, here.end.with_tail(here.tail))
@@ -392,8 +393,8 @@ def _named(pieces: Iterable[Slice]) -> dict[int, set[int]]:
     """By replica the seqs that the contexts in some slices name."""
     named: dict[int, set[int]] = {}
     for piece in pieces:
-        for observed in observed_of(piece):
-            for replica, seq, _ in observed or ():
+        for observed in filter(None, observed_of(piece)):
+            for replica, seq, _ in observed:
                 named.setdefault(replica, set()).add(seq)
     return named
 

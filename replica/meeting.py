@@ -17,21 +17,62 @@ harm can lead stamps on, a day at a time.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+from immutables import Map
 
 from merge.stamp import Stamp
-from replica.block import GENESIS, Head, Slice
+from replica.block import GENESIS, PERSON, Head, Slice
 from replica.lineage import Lineage
 from replica.outgoing import Want
 
-Heads = dict[int, tuple[Head, ...]]
+Heads = Mapping[int, tuple[Head, ...]]
 """By replica: the heads of its logs (one, unless two histories were written under its id)."""
+
+MODULUS = 1 << 128
+_pack = msgspec.msgpack.Encoder().encode
 
 HORIZON = 24 * 60 * 60 * 1000
 """ms: more than time zones set wrongly, less than anybody takes for now."""
 
 
-def all_heads(lineages: Mapping[int, Lineage]) -> Heads:
+class Standing(NamedTuple):
+    """The heads of all logs that are durable somewhere, and the sum of their names. Moving costs what has moved."""
+
+    heads: Map[int, tuple[Head, ...]]
+    total: int
+
+    @property
+    def digest(self) -> bytes:
+        """16 bytes that name this set of heads: the sum of a hash of each (AdHash: Bellare and Micciancio 1997)."""
+        return self.total.to_bytes(16, "big")
+
+    def moved(self, lineages: Mapping[int, Lineage], replicas: Iterable[int]) -> Standing:
+        """The same after the logs of some replicas have moved."""
+        heads, total = self.heads, self.total
+        for replica in replicas:
+            after = tuple(lineages[replica].heads)
+            total += _names(replica, after) - _names(replica, heads.get(replica, ()))
+            heads = heads.set(replica, after)
+        return Standing(heads, total % MODULUS)
+
+
+def standing_of(lineages: Mapping[int, Lineage]) -> Standing:
+    """The standing of these logs."""
+    return Standing(Map(), 0).moved(lineages, lineages)
+
+
+def _names(replica: int, heads: Iterable[Head]) -> int:
+    return sum(
+        int.from_bytes(blake2b(_pack((replica, *head)), digest_size=16, person=PERSON).digest(), "big")
+        for head in heads
+    )
+
+
+def all_heads(lineages: Mapping[int, Lineage]) -> dict[int, tuple[Head, ...]]:
     """The heads of some logs."""
     return {replica: tuple(lineage.heads) for replica, lineage in lineages.items()}
 
@@ -52,7 +93,7 @@ def compare(mine: Heads, theirs: Heads) -> list[Want]:
     return wants
 
 
-def note(heads: Heads, piece: Slice) -> None:
+def note(heads: dict[int, tuple[Head, ...]], piece: Slice) -> None:
     """Who has these heads has this slice now, or will have it."""
     end = Head(piece.last, piece.head)
     held = heads.get(piece.replica, ())

@@ -8,6 +8,8 @@ nobody a timer.
 - An error before COMMIT drops the draft, and every caller in it hears of it. An error at COMMIT leaves two
   possibilities: the file is opened again, and what it holds answers.
 - Cancelling a caller does not cancel its command.
+- Full blocks are sealed while nobody waits. Where somebody always does, one is sealed for each block that begins
+  beyond PARTS: what opening a file reads is bounded, whatever the load.
 - What a step raises harms that step. What harms the pump itself ends the replica, and everybody hears why.
 """
 
@@ -30,10 +32,13 @@ from replica.ingest import Ingested
 from replica.log import CommitInDoubt, Contents, Identity, LogRow, TableFailed, Transaction
 from replica.missing import Missing
 from replica.run import NO_NEWS
+from replica.uncollected import uncollected
 
 log = logging.getLogger("anabranch.replica")
 
 T = TypeVar("T")
+PARTS = 16
+"""Blocks that may have begun since one was sealed, before one is sealed though steps wait."""
 STEPS = 1024
 """Steps a transaction: enough to hide its fixed cost, few enough that the first is not kept waiting."""
 
@@ -88,6 +93,8 @@ class Pump:
         self._waiting: list[asyncio.Event] = []
         self._unsealed = True
         """There may be full blocks that are not stored as one slice yet."""
+        self._begun = 0
+        """Blocks that have begun, less those that were sealed since."""
         self._unsealable: set[tuple[int, int]] = set()
         """Those that could not be."""
 
@@ -159,6 +166,8 @@ class Pump:
                     if not self._steps:
                         await self._wake.wait()
                     continue
+                if self._begun > PARTS:
+                    await self._seal()
                 taken = [self._steps.popleft() for _ in range(min(STEPS, len(self._steps)))]
                 await self._play(taken)
         except Exception as error:
@@ -173,28 +182,19 @@ class Pump:
                 waiting.set()
 
     async def _play(self, steps: list[_Step[Any]]) -> None:
-        played: list[_Step[Any]] = []
-        self._taken = steps
-        for step in steps:
-            played.append(step)
-            while True:
-                try:
-                    step.result = step.play()
-                except Missing as missing:
-                    played.pop()
-                    await self._flush(played)
-                    played.clear()
-                    played.append(step)
-                    try:
-                        await self._load(step, missing)
-                    except Exception as error:
-                        step.error = error
-                        break
-                    continue
-                except Exception as error:
-                    step.error = error
-                break
-        await self._flush(played)
+        self._taken, begin = steps, 0
+        while True:
+            stop, missing = _play_until_missing(steps, begin)
+            await self._flush(steps[begin:stop])
+            if missing is None:
+                return
+            try:
+                await self._load(steps[stop], missing)
+            except Exception as error:
+                steps[stop].error = error
+                steps[stop].settle()
+                stop += 1
+            begin = stop
 
     async def _load(self, step: _Step[Any], missing: Missing) -> None:
         core = self._core
@@ -220,7 +220,8 @@ class Pump:
                 self._core.table_failed(failed.table, failed.why)
         if failure is None:
             settled = self._core.settle()
-            self._unsealed = self._unsealed or settled.began
+            self._unsealed = self._unsealed or settled.began > 0
+            self._begun += settled.began
             for step in steps:
                 step.settle()
             if written:
@@ -274,7 +275,7 @@ class Pump:
             await self._seal_some()
         except Exception:
             log.exception("%s: full blocks could not be looked for; they stay in their parts", self.name)
-            self._unsealed = False
+            self._unsealed, self._begun = False, 0
 
     async def _seal_some(self) -> None:
         block = (0, 0)
@@ -284,14 +285,29 @@ class Pump:
                     await self._seal_one(block)
                     if self._steps:
                         return
-        self._unsealed = False
+        self._unsealed, self._begun = False, 0
 
     async def _seal_one(self, block: tuple[int, int]) -> None:
+        self._begun -= 1
         try:
             await self._backend.run(lambda log: log.seal(*block))
         except Exception:
             log.exception("%s: a full block could not be stored as one; it stays in its parts", self.name)
             self._unsealable.add(block)
+
+
+@uncollected
+def _play_until_missing(steps: list[_Step[Any]], begin: int) -> tuple[int, Missing | None]:
+    """Play steps from one on, one after the other; where it ended, and what that one is missing."""
+    for index in range(begin, len(steps)):
+        step = steps[index]
+        try:
+            step.result = step.play()
+        except Missing as missing:
+            return index, missing
+        except Exception as error:
+            step.error = error
+    return len(steps), None
 
 
 async def _finished(task: asyncio.Task[None]) -> None:

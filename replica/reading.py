@@ -313,13 +313,20 @@ class Reader:
         return [*self.run_of(opened, 0, opened.piece.commits).told], opened.piece.last
 
     def run_of(self, opened: Opened, start: int, stop: int) -> Run:
-        """Some of the commits of a block, with what their author had seen."""
-        decoded, context = opened.decoded, opened.before.context
-        seen = [(0, context)]
-        for index in decoded.observing:
-            context, _ = self.context_of(context, map(Observed._make, decoded.observed[index] or ()))
-            seen.append((index, context))
-        return Run(decoded, opened.piece.columns[-1], seen, start, stop)
+        """Some of the commits of a block, with what their author had seen.
+
+        That is found when it is asked for, and reads the log where an id has several histories, and only there.
+        """
+
+        def seen() -> list[tuple[int, VersionVector]]:
+            decoded, context = opened.decoded, opened.before.context
+            found = [(0, context)]
+            for index in decoded.observing:
+                context, _ = self.context_of(context, map(Observed._make, decoded.observed[index] or ()))
+                found.append((index, context))
+            return found
+
+        return Run(opened.decoded, opened.piece.columns[-1], seen, start, stop)
 
     @uncollected
     def beyond(

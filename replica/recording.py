@@ -4,6 +4,7 @@ Rule 1. The first commit of a log is the introduction of its replica.
 Rule 2. A commit carries what its replica has newly observed since its last one: all heads that it has not named
         yet.
 Rule 3. What is recorded has been admitted before, so recording it cannot fail.
+Rule 4. The commits of one draft become bytes together: nobody can have seen the head of one that is not durable.
 """
 
 from __future__ import annotations
@@ -54,7 +55,6 @@ def introduce(core: Core, now: int) -> None:
     memory = draft.memory
     memory.lineages = memory.lineages.set(core.me, Lineage((row,)))
     memory.ends = memory.ends.set(number, End(tail))
-    draft.touched.add(number)
     record(core, (introduction(event),), stamp, None)
 
 
@@ -72,37 +72,58 @@ def find_unseen(core: Core, end: End | None) -> None:
 
 
 def record(core: Core, recorded: tuple[Recorded, ...], stamp: Stamp, note: Note | None) -> Commit:
-    """Append one own commit to the draft. Cannot fail."""
-    draft = core.draft
-    me = core.me
-    lineage = draft.memory.lineages[me]
-    row = lineage.tip
-    end = draft.end(row.number)
-    tail = end.tail
+    """Append one own commit to the draft. Cannot fail. Its bytes are made by `write_down`."""
+    draft, me = core.draft, core.me
     memory = draft.memory
     context = memory.version
     observed = tuple(sorted(memory.unseen.values())) if memory.unseen else ()
-    commit = Commit(me, tail.seq + 1, stamp, observed, note, recorded)
-    if tail.seq + 1 == tail.first:
-        named = tuple(sorted(end.named.values()))
-        draft.starts.append(BlockStart(row.number, tail.first, tail.parent, end.stamp, named))
-    for stream in {event.stream: None for event in recorded}:
-        if stream not in tail.streams:
-            draft.streams.append((stream, row.number, tail.first))
-    piece = tail.append(commit)
-    head = Head(piece.last, piece.head)
-    memory.version = memory.version.advance(me, piece.last)
+    commit = Commit(me, context[me] + 1, stamp, observed, note, recorded)
+    draft.own.append((commit, context))
+    memory.version = context.advance(me, commit.last)
     memory.stamp = stamp
-    memory.lineages = memory.lineages.set(me, lineage.with_row(row.moved_to(head, stamp)))
-    numbers = [memory.lineages[named.replica].tip.number for named in observed]
-    memory.ends = memory.ends.set(row.number, end.after(commit, memory.version, numbers))
-    memory.unseen = Map()
-    draft.remember([(me, Boundary(row.number, head, stamp))])
-    draft.count([(event.type, event.schema) for event in recorded])
-    draft.add_slice(row.number, piece)
+    if observed:
+        memory.unseen = Map()
     draft.commits.append((commit, context))
     draft.news.append((commit, context))
     return commit
+
+
+def write_down(core: Core) -> None:
+    """Make bytes of the own commits that were recorded: all at once, since their heads are for others.
+
+    To be called before anything that looks at the own log: other commits of it, another id, the transaction.
+    """
+    draft = core.draft
+    told, draft.own = draft.own, []
+    if not told:
+        return
+    memory = draft.memory
+    lineage = memory.lineages[core.me]
+    row = lineage.tip
+    end = memory.ends[row.number]
+    tail = end.tail
+    while told:
+        fitting = tail.room_for([commit for commit, _ in told])
+        part, told = told[:fitting], told[fitting:]
+        if tail.seq + 1 == tail.first:
+            named = tuple(sorted(end.named.values()))
+            draft.starts.append(BlockStart(row.number, tail.first, tail.parent, end.stamp, named))
+        first, known = tail.first, len(tail.streams)
+        streams = tail.streams
+        piece = tail.extend([commit for commit, _ in part])
+        draft.streams += [(stream, row.number, first) for stream in list(streams)[known:]]
+        draft.add_slice(row.number, piece)
+        for commit, context in part:
+            if commit.observed:
+                numbers = [memory.lineages[named.replica].tip.number for named in commit.observed]
+                end = end.after(commit, context, numbers)
+        commit, context = part[-1]
+        draft.count([(event.type, event.schema) for commit, _ in part for event in commit.events])
+        end = End(tail, commit.stamp, context.advance(core.me, commit.last), end.named)
+        boundary = Boundary(row.number, Head(piece.last, piece.head), commit.stamp)
+        draft.remember([(core.me, boundary)])
+    memory.lineages = memory.lineages.set(core.me, lineage.with_row(row.moved_to(boundary.head, boundary.stamp)))
+    memory.ends = memory.ends.set(row.number, end)
 
 
 def addressed(stream: str, facts: Facts) -> list[tuple[str, Event]]:

@@ -9,7 +9,7 @@ Rule 2. News are commits in an order in which causes come first: own ones as the
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -23,6 +23,9 @@ Told = tuple[Commit, VersionVector]
 """A commit, with its context."""
 
 
+Seen = Sequence[tuple[int, VersionVector]]
+
+
 @dataclass(slots=True)
 class Run:
     """The commits `start` to before `stop` of a slice."""
@@ -30,11 +33,19 @@ class Run:
     decoded: Decoded
     payload: bytes
     """The column of payloads."""
-    seen: Sequence[tuple[int, VersionVector]]
-    """From which commit on its author had observed what, beside what its slice holds before it; the first is 0."""
+    find_seen: Callable[[], Seen]
+    """Finds `seen`: few who read a block need it."""
     start: int
     stop: int
+    _seen: Seen | None = field(default=None, repr=False)
     _by_stream: dict[str, Sequence[int]] | None = field(default=None, repr=False)
+
+    @property
+    def seen(self) -> Seen:
+        """From which commit on (the first is 0) its author had observed what, beside the log up to there."""
+        if self._seen is None:
+            self._seen = self.find_seen()
+        return self._seen
 
     @property
     def places(self) -> range:

@@ -43,7 +43,7 @@ class DirectNode:
         """Begin a conversation over a link; one that was under way there is forgotten."""
         self.replica.flush()
         core = self.replica.core
-        self.sessions[link] = session = Session(standing.hello(core, self.nonce, now), standing.heads(core))
+        self.sessions[link] = session = Session(standing.hello(core, self.nonce, now), core.standing)
         self.outgoing[link] = deque()
         self.comparing[link] = Comparing(core, session, now)
         self.ended.pop(link, None)
@@ -82,10 +82,9 @@ class DirectNode:
             comparing.changed(settled.changed)
         if not settled.slices:
             return
-        heads = standing.heads(self.replica.core)
         newest = settled.brought.newest
         for link, session in self.sessions.items():
-            self._do(link, session.published(settled.slices, heads, newest))
+            self._do(link, session.published(settled.slices, self.replica.core.standing, newest))
 
     def _do(self, link: str, effects: list[Effect]) -> None:
         session = self.sessions[link]

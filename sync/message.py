@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from operator import is_
 from typing import Annotated
 
 import msgspec
@@ -32,7 +33,6 @@ import zstandard
 
 from replica.block import HASH, PERSON, Head, Slice
 from replica.comparing import MARKS, Mark, Row
-from replica.meeting import Heads
 from replica.packed import Packed, pack, unpack
 from replica.stores import MOST_HEARD
 from sync.errors import RemoteProtocolError
@@ -168,12 +168,29 @@ _decode = msgspec.msgpack.Decoder(
 def encode(message: Message) -> bytes:
     """The frame of a message; with its check, where it is to have one."""
     if isinstance(message, Batch):
-        packed = map(pack, message.slices)
-        parts = [piece.data if isinstance(piece, Packed) else piece for piece in packed]
-        return _encode(_PackedBatch(message.number, message.answers, parts))
+        return b"\x94\x02" + _encode(message.number) + _encode(message.answers) + _PACKED.of(message.slices)
     if isinstance(message, Checked):
         message = msgspec.structs.replace(message, check=_check(message))
     return _encode(message)
+
+
+class _PackedSlices:
+    """Slices as they are sent. What has just become durable is sent on many links: it is encoded once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[list[Slice], bytes] = [], b"\x90"
+
+    def of(self, slices: list[Slice]) -> bytes:
+        """The array of these slices."""
+        held, encoded = self._last
+        if len(held) != len(slices) or not all(map(is_, held, slices)):
+            pieces = map(pack, slices)
+            encoded = _encode([piece.data if isinstance(piece, Packed) else piece for piece in pieces])
+            self._last = slices, encoded
+        return encoded
+
+
+_PACKED = _PackedSlices()
 
 
 def _check(message: Checked) -> bytes:
@@ -208,15 +225,9 @@ def _unpacked(parts: list[Slice | bytes]) -> list[Slice]:
     return pieces
 
 
-def digest_of(heads: Heads) -> bytes:
-    """16 bytes that name a set of heads."""
-    rows = sorted((replica, *head) for replica, own in heads.items() for head in own)
-    return blake2b(_encode(rows), digest_size=16, person=PERSON).digest()
-
-
-def heads_of(rows: Iterable[tuple[int, int, bytes]]) -> Heads:
+def heads_of(rows: Iterable[tuple[int, int, bytes]]) -> dict[int, tuple[Head, ...]]:
     """By replica; RemoteProtocolError where somebody claims more histories under one id than are compared."""
-    heads: Heads = {}
+    heads: dict[int, tuple[Head, ...]] = {}
     for replica, seq, hash_ in rows:
         held = heads.get(replica, ())
         if len(held) >= MAX_HEADS:

@@ -41,7 +41,7 @@ from merge.version import printable
 from replica.arrange import Gap
 from replica.block import Head, Slice
 from replica.ingest import Ingested
-from replica.meeting import Heads, compare, note
+from replica.meeting import Standing, compare, note
 from replica.members import UNKNOWN, Row
 from replica.members import Known as Members
 from replica.outgoing import MAX_SLICES, Want
@@ -64,12 +64,11 @@ from sync.message import (
     Presents,
     Traced,
     decode,
-    digest_of,
     encode,
     heads_of,
 )
 
-WINDOW = 8
+WINDOW = 4
 """Batches under way: enough to keep a link busy while the other side writes to its disk."""
 BATCH = 1 << 20
 """Bytes of columns in a batch, about: some 15,000 small events, which are taken in 10 to 20 ms. Small enough that
@@ -144,12 +143,12 @@ class Session:
     After a Close effect nothing may be called but `close`.
     """
 
-    def __init__(self, hello: Hello, heads: Heads) -> None:
+    def __init__(self, hello: Hello, standing: Standing) -> None:
         self.hello = hello
-        self.mine, self._digest = heads, digest_of(heads)
+        self.mine = standing
         self.horizon = hello.horizon
         self.peer: Hello | None = None
-        self.theirs: Heads | None = None
+        self.theirs: dict[int, tuple[Head, ...]] | None = None
         self.their_horizon = 0
         self.beyond = 0
         """Events that wait because the peer does not accept their stamps yet."""
@@ -215,7 +214,7 @@ class Session:
             for piece in arrived:
                 note(self.theirs, piece)
             self._behind = self._behind or bool(result.forked)
-            self._say(Ack(number, self._digest, self.horizon))
+            self._say(Ack(number, self.mine.digest, self.horizon))
             self._pump()
         return self._effects()
 
@@ -231,9 +230,9 @@ class Session:
         self._pump()
         return self._effects()
 
-    def published(self, slices: Iterable[Slice], heads: Heads, newest: int) -> list[Effect]:
-        """Commits have become durable here, stamped up to `newest` (wall ms); `heads` are all heads now."""
-        self.mine, self._digest = heads, digest_of(heads)
+    def published(self, slices: Iterable[Slice], standing: Standing, newest: int) -> list[Effect]:
+        """Commits have become durable here, stamped up to `newest` (wall ms); `standing` is of all heads now."""
+        self.mine = standing
         if self.closed or self.theirs is None:
             return []
         arriving = {(s.replica, s.last, s.head) for s in self._arriving}
@@ -282,7 +281,7 @@ class Session:
         if self.hello.joined:
             self._say(self.hello)
         self._say_known()
-        self._say(Digest(self._digest, self.horizon, self._known.digest))
+        self._say(Digest(self.mine.digest, self.horizon, self._known.digest))
         self._pump()
         if not self._fetching and not self._behind:
             self._out.append(Compare(None))
@@ -421,7 +420,7 @@ class Session:
         if horizon > self.their_horizon:
             self.their_horizon = horizon
             self._behind = self._behind or self.beyond > 0
-        self.in_sync = digest == self._digest
+        self.in_sync = digest == self.mine.digest
         self._pump()
 
     # --- saying ---
@@ -437,7 +436,7 @@ class Session:
     def _say_have(self, *, reply: bool, without: int | None = None) -> None:
         """Say which heads are held. Leaving out a replica asks for its whole history."""
         self._haves, self._quiet = self._haves + 1, 0
-        rows = [(r, *head) for r, heads in sorted(self.mine.items()) if r != without for head in heads]
+        rows = [(r, *head) for r, heads in sorted(self.mine.heads.items()) if r != without for head in heads]
         parts = [rows[at : at + PART] for at in range(0, len(rows), PART)] or [[]]
         for number, part in enumerate(parts):
             self._say(Have(self._haves, part, reply, number, len(parts)))
@@ -486,7 +485,7 @@ class Session:
         if len(self._under_way) >= WINDOW or not self._same_stores:
             return
         self._behind = False
-        wants = compare(self.mine, self.theirs)
+        wants = compare(self.mine.heads, self.theirs)
         if wants:
             self._fetching = True
             self._out.append(Fetch(wants, self.their_horizon, BATCH))

@@ -1,15 +1,10 @@
-"""What a replica says of itself at one moment: its Hello, its heads, its horizon (see `replica.meeting`)."""
+"""What a replica says of itself at one moment: its Hello, its horizon (see `replica.meeting`)."""
 
 from __future__ import annotations
 
 from replica.core import Core
-from replica.meeting import Heads, accepted_until, all_heads
+from replica.meeting import accepted_until
 from sync.message import FORMAT, Hello
-
-
-def heads(core: Core) -> Heads:
-    """The heads of all logs that are durable here."""
-    return all_heads(core.memory.lineages)
 
 
 def horizon(core: Core, now: int) -> int:

@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,32 @@ async def test_a_block_that_cannot_be_sealed_stays_in_its_parts(tmp_path, caplog
         await alice.execute(HOME, Count(1))
     async with opened(path, backend=SqliteThread(path)) as alice:
         assert (await alice.present(HOME)).count.value == 1
+
+
+@in_loop
+async def test_blocks_are_sealed_though_somebody_always_waits(tmp_path, monkeypatch):
+    """Else a file under load would have ever more parts, all of which are read when it is opened."""
+    monkeypatch.setattr("replica.pump.STEPS", 4)
+    monkeypatch.setattr("replica.pump.PARTS", 5)
+    for module in ("block", "memory", "reading"):
+        monkeypatch.setattr(f"replica.{module}.BLOCK_EVENTS", 8)
+    parts: list[int] = []
+    query = "SELECT count(*) FROM block WHERE sealed IS NULL"
+    with closing(sqlite3.connect(tmp_path / "a.db")) as beside:
+        async with opened(tmp_path / "a.db") as alice:
+
+            async def write(count: int) -> None:
+                for number in range(count):
+                    await alice.append(HOME, ItemAdded(f"{number}"))
+                    parts.append(beside.execute(query).fetchone()[0])
+
+            writers = [asyncio.create_task(write(30)) for _ in range(20)]
+            await asyncio.sleep(0)
+            waits = [alice._pump._steps]
+            alice.listen(lambda _: waits.append(alice._pump._steps.copy()))
+            await asyncio.gather(*writers)
+        assert 5 < max(parts) <= 10
+        assert sum(map(bool, waits)) > len(waits) / 2
 
 
 @in_loop

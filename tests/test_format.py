@@ -21,7 +21,7 @@ from replica.layout import cut
 from replica.packed import Packed, bytes_of, unpack
 from sync import standing
 from sync.direct import DirectNode
-from sync.message import Ack, Batch, Bye, Compared, Digest, Have, Known, Presents, Traced, decode, digest_of, encode
+from sync.message import Ack, Batch, Bye, Compared, Digest, Have, Known, Presents, Traced, decode, encode
 from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, RemoveItem, Write, direct
 
 GOLDEN = Path(__file__).parent / "golden" / "format1.json"
@@ -67,15 +67,15 @@ def written() -> dict[str, object]:
     """All bytes of the format: slices, heads, frames; and what they come to."""
     alice, bob = replicas()
     core = alice.core
-    heads = standing.heads(core)
+    heads = core.standing.heads
     rows = [(replica, *head) for replica, own in sorted(heads.items()) for head in own]
     slices = list(alice.all_slices())
     frames = [
         standing.hello(core, b"nonce...", NOW),
         Have(3, rows, True),
         Batch(4, 3, [cut(slices[0], 0, 5, slices[0].base, slices[0].base)]),
-        Ack(4, digest_of(heads), NOW),
-        Digest(digest_of(heads), NOW),
+        Ack(4, core.standing.digest, NOW),
+        Digest(core.standing.digest, NOW),
         Bye("store", "another store"),
         Known([(member, [(replica, head.seq) for replica, (head,) in sorted(heads.items())]) for member in heads]),
         Presents(5, rows_of(alice)),

@@ -82,6 +82,23 @@ def test_heads_are_the_same_commit_by_commit_in_bulk_and_in_random_slices(seed, 
 
 
 @settings(max_examples=40)
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_commits_that_are_written_down_together_are_the_same_bytes(seed, count):
+    """Whatever the groups: the columns, the heads at their ends and the blocks of commit by commit."""
+    author, groups = Tail(STORE, ME), Tail(STORE, ME)
+    written = commits(seed, count)
+    pieces = [author.append(commit) for commit in written]
+    random = Random(seed)
+    while written:
+        fitting = groups.room_for(written[: random.randrange(1, len(written) + 1)])
+        assert groups.extend(written[:fitting]) == join(pieces[:fitting])
+        written, pieces = written[fitting:], pieces[fitting:]
+    assert groups.head == author.head
+    assert (groups.first, groups.parent, groups.events) == (author.first, author.parent, author.events)
+    assert (groups.streams, groups.types, groups.payload) == (author.streams, author.types, author.payload)
+
+
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.data())
 def test_a_block_can_be_cut_between_any_two_commits(seed, data):
     """The light cutter, the cutter and the author agree on every slice and every head."""

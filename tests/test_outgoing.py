@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import combinations
 
 import hypothesis.strategies as st
 import pytest
@@ -12,11 +13,10 @@ from hypothesis import given, settings
 from replica.block import Head, Slice, Tail
 from replica.commit import Commit
 from replica.direct import DirectReplica
-from replica.meeting import Heads, compare, note
+from replica.meeting import compare, note, standing_of
 from replica.outgoing import collect
 from replica.packed import MAX_UNPACKED, Packed, bytes_of, pack, unpack
 from replica.sqlite import SqliteLog
-from sync import standing
 from sync.errors import RemoteProtocolError
 from sync.message import MAX_BATCH, Batch, decode, encode
 from sync.testing.network import NOW, Network
@@ -50,11 +50,11 @@ def test_a_batch_is_all_that_is_missing_up_to_a_stamp(steps, who, budget, horizo
     source = play(steps)[who]
     held = commits_of([*source.all_slices()], {})
     waiting = sorted((c for c in held if c.stamp.wall <= horizon), key=lambda commit: commit.stamp)
-    theirs: Heads = {}
+    theirs: dict[int, tuple[Head, ...]] = {}
     tails: dict[int, Tail] = {}
     more = True
     while more:
-        wants = compare(standing.heads(source.core), theirs)
+        wants = compare(source.core.standing.heads, theirs)
         found = collect(source.reader(), wants, horizon, budget)
         batch = sorted(commits_of(found.slices, tails), key=lambda commit: commit.stamp)
         assert batch == waiting[: len(batch)]
@@ -66,6 +66,17 @@ def test_a_batch_is_all_that_is_missing_up_to_a_stamp(steps, who, budget, horizo
         for piece in found.slices:
             note(theirs, piece)
     assert not waiting
+
+
+@settings(max_examples=60)
+@given(STEPS)
+def test_a_standing_that_moves_is_that_of_the_logs_as_they_are(steps):
+    """The oracle adds up all heads anew. Equal heads have equal digests, and others do not."""
+    replicas = play(steps)
+    for one in replicas:
+        assert one.core.standing == standing_of(one.core.memory.lineages)
+    for one, other in combinations(replicas, 2):
+        assert (one.core.standing.digest == other.core.standing.digest) == (one.heads == other.heads)
 
 
 def filed(name: str) -> tuple[DirectReplica, sqlite3.Connection]:
@@ -136,11 +147,11 @@ def test_a_log_of_many_blocks_goes_in_few_cuts():
     for turn in range(60):
         alice.append(HOME, [ItemAdded(f"{turn} {n} {'x' * 40}") for n in range(1000)], NOW + turn)
         alice.flush()
-    theirs: Heads = {}
+    theirs: dict[int, tuple[Head, ...]] = {}
     cuts = blocks = 0
     more = True
     while more:
-        found = collect(alice.reader(), compare(standing.heads(alice.core), theirs), NOW + 100, 1 << 20)
+        found = collect(alice.reader(), compare(alice.core.standing.heads, theirs), NOW + 100, 1 << 20)
         for piece in found.slices:
             note(theirs, piece)
             blocks += 1

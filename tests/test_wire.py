@@ -20,7 +20,7 @@ from replica.meeting import HORIZON
 from sync import Gates, Node, connect, converse, linked, serve
 from sync.link import Link
 from sync.message import FORMAT, MAX_FRAME, Batch, Bye, Have, Hello, decode, encode
-from sync.protocol import WINDOW
+from sync.protocol import BATCH, WINDOW
 from sync.websocket import BOUNDS
 from tests.loop import in_loop, until
 from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, ShoppingList, Write
@@ -517,7 +517,7 @@ async def test_a_slow_reader_does_not_grow_the_senders_memory(tmp_path):
                 grown, _ = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()
-            assert grown < (WINDOW + 4) * 512 * 1024
+            assert grown < (WINDOW + 2) * BATCH
             assert await alice.present("list/work")
 
 
