@@ -1,4 +1,6 @@
-"""Measure Anabranch beside its peers and beside what can be written by hand; write bench/results.md and its picture."""
+"""Measure Anabranch beside its peers and beside what can be written by hand; write bench/results.md and its
+picture.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import argparse
 import asyncio
 import os
 import re
+import signal
 import sys
 import time
 from importlib import import_module
@@ -34,6 +37,7 @@ def main() -> None:
     for name in names:
         if name not in WORKLOADS:
             parser.error(f"there is no workload {name!r}; there are {', '.join(WORKLOADS)}")
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as Ctrl-C: processes end, folders go
     size = Size(chosen.quick, os.environ.get("BENCH_TRACE", ""))
     times = chosen.times or (1 if chosen.quick else 5)
     out = chosen.out or (None if chosen.quick else HERE)
@@ -52,7 +56,7 @@ async def measure(names: list[str], size: Size, times: int, out: Path | None) ->
             print(name, flush=True)
             tables = [(table, await bench.measure(table)) for table in module.tables(size)]
             seconds = time.perf_counter() - start
-            sections.append(Section(name, module.__doc__.strip(), notes.get(name, ""), tables, seconds))
+            sections.append(Section(name, (module.__doc__ or "").strip(), notes.get(name, ""), tables, seconds))
             print(f"  ({seconds:.0f} s)", flush=True)
     text = page(machine.header(times, time.perf_counter() - begun), PICTURE, sections)
     drawn = picture(bars(sections), panels(sections), machine.words())

@@ -1,9 +1,9 @@
 """What one process of a contender is told, and what it answers: `python -m bench.job module:function '{...}'`.
 
-A process prints one line of JSON when it is done: its figures, to which its peak memory is added (VmHWM, which begins
-anew with each process). A server prints a line before that, with its port and what its client must know; it goes on
-until its standard input ends, and so does a client that its server still needs. Times that are compared between processes are those of the monotonic clock, which all
-processes of a machine share.
+A process prints one line of JSON when it is done: its figures, to which its peak memory is added (VmHWM, which
+begins anew with each process). A server prints a line before that, with its port and what its client must know;
+it goes on until its standard input ends, and so does a client that its server still needs. Times that are
+compared between processes are those of the monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
 import resource
 import sys
 from collections.abc import Callable, Mapping
@@ -69,7 +70,7 @@ class Job:
         loop = asyncio.get_running_loop()
 
         def read() -> None:
-            if not sys.stdin.buffer.raw.read(1):  # type: ignore[attr-defined]
+            if not os.read(sys.stdin.fileno(), 1):
                 loop.remove_reader(sys.stdin.fileno())
                 ended.set()
 

@@ -1,15 +1,17 @@
-"""The work that is measured: one of 1,000 keys (16 characters) is set to about 40 bytes of JSON, one event a commit.
+"""The work that is measured: one of 1,000 keys (16 characters) is set to about 40 bytes of JSON, one event a
+commit.
 
-Ten replicas write in turns: in each turn every one of them records 500 events that it makes alone, and then all meet
-over links in memory until all hold the same. So the first commit of a turn has observed nine other logs, and the
-others nothing new: contexts as they arise. All of it goes through the public API (`Replica.append`, `linked`).
+Ten replicas write in turns: in each turn every one of them records 500 events that it makes alone, and then all
+meet over links in memory until all hold the same. So the first commit of a turn has observed nine other logs, and
+the others nothing new: contexts as they arise. All of it goes through the public API (`Replica.append`,
+`linked`).
 
-A million events, or a thousand replicas, would take that way minutes to make, which are not what is measured. Those
-logs are laid out by the code by which a replica lays out its own (`replica.block.Tail`), with the same turns; then
-one replica takes them in.
+A million events, or a thousand replicas, would take that way minutes to make, which are not what is measured.
+Those logs are laid out by the code by which a replica lays out its own (`replica.block.Tail`), with the same
+turns; then one replica takes them in.
 
-In several streams, events go to one stream after the other. Seeds are fixed: every run, and every contender, sets the
-same keys to the same values.
+In several streams, events go to one stream after the other. Seeds are fixed: every run, and every contender, sets
+the same keys to the same values.
 """
 
 from __future__ import annotations
@@ -40,12 +42,12 @@ BY_API = 100_000
 BEGIN = 1_700_000_000_000
 
 
-class KeySet(Event):
+class KeySet(Event, frozen=True):
     key: str
     value: str
 
 
-class SetKey(Command):
+class SetKey(Command, frozen=True):
     key: str
     value: str
 
@@ -70,7 +72,9 @@ class Keys(Aggregate):
                 return self.items[key].write(value)
 
 
-def opened(path: str, name: str, durability: str = "full", kind: type[Keys] = Keys) -> AbstractAsyncContextManager[Replica]:
+def opened(
+    path: str, name: str, durability: str = "full", kind: type[Keys] = Keys
+) -> AbstractAsyncContextManager[Replica]:
     """A replica of the store, over a file or `:memory:`."""
     return Replica.open(path, store=STORE, name=name, aggregates=[kind], durability=durability)
 
@@ -102,7 +106,9 @@ def streams_of(streams: int) -> list[str]:
     return [HOME] if streams == 1 else [f"keys/{number}" for number in range(streams)]
 
 
-async def fill(replica: Replica, events: Sequence[KeySet], streams: Sequence[str] = (HOME,), first: int = 0) -> None:
+async def fill(
+    replica: Replica, events: Sequence[KeySet], streams: Sequence[str] = (HOME,), first: int = 0
+) -> None:
     """Record events, each as a commit of its own, a thousand under way at a time."""
     for at in range(0, len(events), 1000):
         await asyncio.gather(
@@ -141,8 +147,8 @@ def logs(count: int, ids: int = IDS, apart: int = TURN, streams: int = 1) -> Ite
     tails = [Tail(STORE, 1000 + number) for number in range(ids)]
     found: list[list[Slice]] = []
     for tail in tails:
-        event = ReplicaIntroduced(STORE, f"peer {tail.replica}", tail.replica)
-        first = Commit(tail.replica, 1, Stamp(BEGIN, 0, tail.replica), (), None, (introduction(event),))
+        introduced = introduction(ReplicaIntroduced(STORE, f"peer {tail.replica}", tail.replica))
+        first = Commit(tail.replica, 1, Stamp(BEGIN, 0, tail.replica), (), None, (introduced,))
         found.append([tail.append(first)])
     payloads = [encode_event(event) for event in sets(count)]
     for at in range(-(-count // ids)):
@@ -159,7 +165,9 @@ def logs(count: int, ids: int = IDS, apart: int = TURN, streams: int = 1) -> Ite
             if index < count:
                 event = Recorded(names[index % streams], KeySet.__name__, KeySet.schema, payloads[index])
                 stamp = Stamp(BEGIN + 1 + at, 0, tail.replica)
-                found[number].append(tail.append(Commit(tail.replica, tail.seq + 1, stamp, observed, None, (event,))))
+                found[number].append(
+                    tail.append(Commit(tail.replica, tail.seq + 1, stamp, observed, None, (event,)))
+                )
     yield [piece for pieces in found for piece in blocks(pieces)]
 
 

@@ -44,7 +44,10 @@ def machine() -> str:
 
 def words() -> str:
     """One line, for the picture."""
-    return f"python -m bench, commit {_commit()}, Python {platform.python_version()}, {machine()}. Medians; bench/results.md"
+    python = f"Python {platform.python_version()}"
+    return (
+        f"python -m bench, commit {_commit()}, {python}, {machine()}. Medians; the figures are in bench/results.md"
+    )
 
 
 def _version(package: str) -> str:
@@ -63,7 +66,9 @@ def _run(*command: str) -> str:
 
 
 def _commit() -> str:
-    return _run("git", "--no-optional-locks", "describe", "--always", "--dirty=, and changes that are not committed")
+    return _run(
+        "git", "--no-optional-locks", "describe", "--always", "--dirty=, and changes that are not committed"
+    )
 
 
 def _processor() -> str:

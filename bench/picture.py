@@ -1,7 +1,8 @@
 """The picture of a run, as SVG: ratios to the best peers and to what is written by hand, and how cost grows.
 
-A pure function of what was found. Drawn for light and for dark backgrounds: colours follow the scheme of the reader.
-Both scales are logarithmic, so that equal distances are equal ratios. Nothing here needs a font, a script or a network.
+A pure function of what was found. Drawn for light and for dark backgrounds: colours follow the scheme of the
+reader. Both scales are logarithmic, so that equal distances are equal ratios. Nothing here needs a font, a script
+or a network.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Panel:
 
 def picture(bars: Sequence[Bar], panels: Sequence[Panel], words: str) -> str:
     """The whole picture; `words` stand below it."""
-    parts, height = [], 16
+    parts: list[str] = []
+    height = 16
     if bars:
         parts += _bars(bars, height)
         height += STEP * len(bars) + 90
@@ -83,7 +85,9 @@ def picture(bars: Sequence[Bar], panels: Sequence[Panel], words: str) -> str:
 
 
 def _bars(bars: Sequence[Bar], top: int) -> Iterable[str]:
-    yield _text(16, top + 6, "Cost beside the best peer, and beside what is written by hand (left of 1 is ahead)", "head")
+    yield _text(
+        16, top + 6, "Cost beside the best peer, and beside what is written by hand (left of 1 is ahead)", "head"
+    )
     begin, end = top + 30, top + 30 + STEP * len(bars)
     even = _across(1)
     yield f'<rect class="ahead" x="{LEFT}" y="{begin}" width="{even - LEFT:.1f}" height="{end - begin}"/>'
@@ -112,7 +116,9 @@ def _across(value: float) -> float:
 
 
 def _panels(panels: Sequence[Panel], top: int) -> Iterable[str]:
-    yield _text(16, top + 6, "How cost grows (both scales logarithmic; a line that is level costs the same)", "head")
+    yield _text(
+        16, top + 6, "How cost grows (both scales logarithmic; a line that is level costs the same)", "head"
+    )
     ys = [y for panel in panels for slope in panel.slopes for _, y in slope.points]
     low, high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
     high += low == high

@@ -1,7 +1,7 @@
 """The processes that are measured: started, given a time, and ended by their id. Loopback only.
 
-A contender is one process, or a server and a client. Where bytes are counted, a relay stands between the two; such a
-run is not timed. Whatever happens, a process that was started here has ended when the call returns.
+A contender is one process, or a server and a client. Where bytes are counted, a relay stands between the two;
+such a run is not timed. Whatever happens, a process that was started here has ended when the call returns.
 """
 
 from __future__ import annotations

@@ -62,17 +62,17 @@ def page(header: str, picture: str, sections: Iterable[Section]) -> str:
     parts = ["# What was measured", header]
     if picture:
         parts.append(f"![Ratios to the best peers, and how cost grows]({picture})")
-    rows = [summary(row, table, found) for section in sections for table, found in section.tables for row in table.rows]
+    rows = [
+        summary(row, table, found) for section in sections for table, found in section.tables for row in table.rows
+    ]
     if rows:
         parts += [SUMMARY + "\n".join(rows), LEGEND]
     return "\n\n".join([*parts, *(_section(section) for section in sections)]) + "\n"
 
 
-SUMMARY = (
-    "| work | Anabranch | best peer | ratio | by hand | ratio | to reach | reached |\n|---|---|---|---|---|---|---|---|\n"
-)
+SUMMARY = "| work | Anabranch | best peer | ratio | by hand | ratio | to reach | reached |\n" + "|---" * 8 + "|\n"
 LEGEND = (
-    "Medians of one run. A ratio is a cost beside another one: below 1 is ahead, also where more a second is better. "
+    "Medians of one run. A ratio is a cost beside another one: below 1 is ahead, also where more is better. "
     "By hand is what Python can do at most for this one workload, without what the log promises."
 )
 
@@ -110,7 +110,7 @@ def _table(table: Table, found: Mapping[str, Found]) -> str:
     lines = [f"| {table.title} | {' | '.join(columns)} | x |", "|---" * (len(columns) + 2) + "|"]
     for contender in table.contenders:
         one = found[contender.name]
-        why = one.absent and f"left out: {one.absent}" or one.failed and f"failed: {one.failed}"
+        why = f"left out: {one.absent}" if one.absent else f"failed: {one.failed}" if one.failed else ""
         cells = [why, *[""] * (len(columns) - 1)] if why else [_cell(one, column) for column in columns]
         base, middle = first.median(table.figures[0]), one.median(table.figures[0])
         times = "" if why or not base or middle is None else number(middle / base)

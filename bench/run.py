@@ -67,7 +67,8 @@ class Bench:
         job = replace(contender.job, prepared=self.prepared)
         if len(contender.calls) == 1:
             return await alone(contender.calls[0], job)
-        return contender.finish(*await pair(*contender.calls, job, counted))
+        server, client = contender.calls
+        return contender.finish(*await pair(server, client, job, counted))
 
     def _lacks(self, contender: Contender) -> str:
         """What a contender needs and does not find."""

@@ -1,7 +1,8 @@
-"""An editing trace: what somebody typed and deleted, one patch after the other, as (where, how many go, what comes).
+"""An editing trace: what somebody typed and deleted, one patch after the other, as (where, how many go, what
+comes).
 
-The file is JSON in gzip as in github.com/josephg/editing-traces (`txns`, each with `patches`; `endContent`). Its path
-is in the environment variable BENCH_TRACE; it is not a part of this project.
+The file is JSON in gzip as in github.com/josephg/editing-traces (`txns`, each with `patches`; `endContent`). Its
+path is in the environment variable BENCH_TRACE; it is not a part of this project.
 """
 
 from __future__ import annotations

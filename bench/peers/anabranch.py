@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import keys
 from bench.job import HOST, Figures, Job, size_of
-from bench.keys import HOME, Keys, opened
+from bench.keys import Keys, opened
 from merge.version import VersionVector
 from replica import Replica
 from sync import connect, serve
@@ -141,7 +141,9 @@ async def folded(replica: Replica, job: Job, side: str) -> float:
 
 
 async def present(job: Job) -> Figures:
-    """From opening a file until a present is read: with what was folded before, or (option `fold`) from its whole log."""
+    """From opening a file until a present is read: with what was folded before, or (option `fold`) from its whole
+    log.
+    """
     kind = KeysAnew if job.option == "fold" else Keys
     path = copied(job)
     start = time.perf_counter()

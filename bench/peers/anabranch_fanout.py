@@ -1,7 +1,7 @@
 """Anabranch: a durable hub, one replica that writes, and subscribers that speak its protocol and keep nothing.
 
-A subscriber says Hello and Have as a replica does, acknowledges each batch with the digest of the heads that it would
-have, and counts the events. Subscribers get equal frames, so what one frame means is worked out once for all of them.
+A subscriber says Hello and Have as a replica does, acknowledges each batch, and counts the events. Subscribers
+get equal frames, so what one frame means is worked out once for all of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.keys import HOME, STORE, KeySet, opened
 from bench.peers.sinks import Look, Subscribers
 from replica import Replica
 from sync import connect, serve
-from sync.message import FORMAT, Ack, Batch, Have, Hello, Message, decode, digest_of, encode, heads_of
+from sync.message import FORMAT, Ack, Batch, Have, Hello, Message, decode, encode
 
 FAR = 1 << 50
 """A horizon (wall ms) that nothing lies beyond."""
@@ -30,7 +30,6 @@ class Speaker:
 
     def __init__(self, writer: int) -> None:
         self._writer, self._seen = writer, dict[bytes, tuple[int, bytes]]()
-        self._heads: dict[int, tuple[int, bytes]] = {}
 
     def hello(self, number: int) -> list[bytes]:
         hello = Hello(FORMAT, STORE, 1000 + number, f"subscriber {number}", b"bench", FAR)
@@ -47,20 +46,14 @@ class Speaker:
 
     def _understand(self, message: Message) -> tuple[int, bytes]:
         if isinstance(message, Have):
-            for replica, seq, hash_ in message.heads:
-                self._heads[replica] = seq, hash_
             return 0, encode(Have(1, message.heads, reply=False))
         if isinstance(message, Batch):
             events = 0
             for piece in message.slices:
                 if piece.replica == self._writer:
                     events += max(0, piece.last - max(piece.after, FIRST))
-                self._heads[piece.replica] = piece.last, piece.head
-            return events, encode(Ack(message.number, self._digest(), FAR))
+            return events, encode(Ack(message.number, bytes(16), FAR))
         return 0, b""
-
-    def _digest(self) -> bytes:
-        return digest_of(heads_of((replica, seq, hash_) for replica, (seq, hash_) in self._heads.items()))
 
 
 async def hub(job: Job) -> Figures:

@@ -1,4 +1,6 @@
-"""Anabranch: events on their way, decided and durable (FULL) at their origin, durable and folded where they arrive."""
+"""Anabranch: events on their way, decided and durable (FULL) at their origin, durable and folded where they
+arrive.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Anabranch: two durable replicas that differ by ten events meet over a websocket, or (option `memory`) without one."""
+"""Anabranch: two durable replicas that differ by ten events meet over a websocket, or (option `memory`) without
+one.
+"""
 
 from __future__ import annotations
 

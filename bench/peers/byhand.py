@@ -1,8 +1,8 @@
 """The limits: what Python can do at most when it is written by hand for this one workload.
 
-A log is one row for a thousand events: columns of stamps, keys and values, packed with msgpack and zstd. The present
-is two dicts, written back to a table at the end of each transaction. No chain, no causality, no API, nothing that can
-be asked why. Catching up sends the rows as they are, and folds them.
+A log is one row for a thousand events: columns of stamps, keys and values, packed with msgpack and zstd. The
+present is two dicts, written back to a table at the end of each transaction. No chain, no causality, no API,
+nothing that can be asked why. Catching up sends the rows as they are, and folds them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The limit of recording: raw aiosqlite, WAL, a row an event, and nothing else.
 
-One writer: one INSERT in its own transaction. More: a group commit written by hand (what waits while a transaction is
-under way goes into the next one).
+One writer: one INSERT in its own transaction. More: a group commit written by hand (what waits while a
+transaction is under way goes into the next one).
 """
 
 from __future__ import annotations

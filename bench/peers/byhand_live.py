@@ -99,11 +99,11 @@ async def through_hub(job: Job) -> Figures:
     sets, seen = pairs(job.count), dict[int, float]()
     async with connect(job.url, **SOCKET) as a, connect(job.url, **SOCKET) as b:
 
-        async def read() -> None:
-            async for message in b:
+        async def read(link: Any) -> None:
+            async for message in link:
                 seen[_decode(message)[0]] = time.perf_counter()
 
-        reading = asyncio.create_task(read())
+        reading = asyncio.create_task(read(b))
         await asyncio.sleep(0.2)
         figures = await paced(lambda at: a.send(_encode((at, *sets[at]))), job.count, job.option)
         figures |= await all_seen(seen, job.count)

@@ -1,4 +1,6 @@
-"""The limits: version vectors over rows in SQLite, durable and handed over as bytes; and a websocket that says a word."""
+"""The limits: version vectors over rows in SQLite, durable and handed over as bytes; and a websocket that says a
+word.
+"""
 
 from __future__ import annotations
 

@@ -119,6 +119,7 @@ async def heal_here(job: Job) -> Figures:
 async def visit(job: Job, doc: Any, both: bool) -> Figures:
     db = file(f"{job.folder}/there.db")
     start = time.perf_counter()
+    link: Any
     async with connect(job.url, **SOCKET) as link:
         await link.send(doc.oplog_vv.encode())
         seen = await link.recv()

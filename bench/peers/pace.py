@@ -15,7 +15,8 @@ Send = Callable[[int], Awaitable[object] | None]
 
 
 async def paced(send: Send, count: int, option: str) -> Figures:
-    """Make `count` events: RATE a second, whether or not the earlier ones have arrived, or (option `max`) without pause.
+    """Make `count` events: RATE a second, whether or not the earlier ones have arrived, or (option `max`) without
+    pause.
 
     Returns when each was made.
     """

@@ -1,7 +1,7 @@
 """pycrdt, with pycrdt-websocket between two processes: a document with one map, one update for each set of a key.
 
-It keeps no history: of what was overwritten only the fact that it was is left. What arrives is put into SQLite as one
-merged update, so that it is durable at both ends as the others are.
+It keeps no history: of what was overwritten only the fact that it was is left. What arrives is put into SQLite as
+one merged update, so that it is durable at both ends as the others are.
 """
 
 from __future__ import annotations

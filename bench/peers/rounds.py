@@ -48,9 +48,8 @@ async def linked_rounds(change: Callable[[Sets], Awaitable[object]], link: Link,
 
     figures = await rounds(change, meet)
     await change(pairs(DIFFERENCE, 99))
-    async with relay(port) as counted:
-        async with link(counted.port):
-            pass
+    async with relay(port) as counted, link(counted.port):
+        pass
     return {**figures, "wire B": counted.bytes}
 
 

@@ -66,7 +66,9 @@ class Sink(asyncio.Protocol):
         """A frame as clients send it: masked, with zeros."""
         size = len(payload)
         head = bytes((128 | kind,)) + (
-            bytes((128 | size,)) if size < 126 else struct.pack("!BH" if size < 1 << 16 else "!BQ", 254 + (size >= 1 << 16), size)
+            bytes((128 | size,))
+            if size < 126
+            else struct.pack("!BH" if size < 1 << 16 else "!BQ", 254 + (size >= 1 << 16), size)
         )
         self._transport.write(head + bytes(4) + payload)
 
@@ -75,7 +77,9 @@ class Sink(asyncio.Protocol):
 
 
 def frame(data: bytes, at: int) -> tuple[int, int, int] | None:
-    """The kind of the frame that begins at `at`, and where its payload begins and ends; None where it is not whole."""
+    """The kind of the frame that begins at `at`, and where its payload begins and ends; None where it is not
+    whole.
+    """
     if len(data) - at < 2:
         return None
     size, head = data[at + 1] & 127, 2
@@ -98,7 +102,9 @@ class Subscribers:
         self.got, self._total, self._done = 0, total, asyncio.Event()
         self.sinks: list[Sink] = []
 
-    async def join(self, port: int, count: int, look: Callable[[int], Look], first: Callable[[int], list[bytes]]) -> None:
+    async def join(
+        self, port: int, count: int, look: Callable[[int], Look], first: Callable[[int], list[bytes]]
+    ) -> None:
         """Connect `count` sinks; each says `first` and has its own `look`."""
         loop = asyncio.get_running_loop()
         for number in range(count):

@@ -22,11 +22,11 @@ GIVE_UP = 60.0
 """Seconds after which it is left at what was typed until then."""
 
 
-class TextEdited(Event):
+class TextEdited(Event, frozen=True):
     update: bytes
 
 
-class Edit(Command):
+class Edit(Command, frozen=True):
     at: int
     gone: int
     new: str

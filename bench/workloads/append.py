@@ -1,9 +1,10 @@
 """Durable append, synchronous=FULL everywhere: one writer that awaits each event, and 256 at a time.
 
-Anabranch records an event that is given (`append`), or decides on a command (`execute`): the present is there, the
-event is made, hashed, folded and durable. By hand is aiosqlite with a row an event and nothing else; for 256 writers a
-group commit written by hand. eventsourcing saves an event of an aggregate that stays in memory, pycrdt-store an
-update of a document; neither has group commit, so 256 writers take turns. No network, and no reading back.
+Anabranch records an event that is given (`append`), or decides on a command (`execute`): the present is there,
+the event is made, hashed, folded and durable. By hand is aiosqlite with a row an event and nothing else; for 256
+writers a group commit written by hand. eventsourcing saves an event of an aggregate that stays in memory, pycrdt-
+store an update of a document; neither has group commit, so 256 writers take turns. No network, and no reading
+back.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Bytes on disk: the files of 1,000,000 events, closed and sealed (of eventsourcing 20,000).
 
-The whole file, with its indices and snapshots. loro: its snapshot, and its updates. pycrdt: one merged update, which
-has no history. pycrdt-store and eventsourcing: a row an event. Nothing here is timed, and nothing varies.
+The whole file, with its indices and snapshots. loro: its snapshot, and its updates. pycrdt: one merged update,
+which has no history. pycrdt-store and eventsourcing: a row an event. Nothing here is timed, and nothing varies.
 """
 
 from __future__ import annotations

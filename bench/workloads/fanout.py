@@ -1,10 +1,10 @@
 """Fan-out: one writer, one hub, 50 and 200 subscribers; deliveries a second until all have everything.
 
-The hub is a process of its own. Subscribers are a few lines that take frames and do nothing with them, so that the
-hub is what is measured. Anabranch's hub checks, folds and stores each event before it passes it on, and hears of each
-batch that it has arrived; its writer is a replica that awaits each event, so that each goes alone (below it with 256
-under way, which share batches). The others pass messages on that were made before: pycrdt-websocket and y-websocket
-merge them into a document, by hand is the library's `broadcast`. Nothing of theirs is stored.
+The hub is a process of its own. Subscribers are a few lines that take frames and do nothing with them, so that
+the hub is what is measured. Anabranch's hub checks, folds and stores each event before it passes it on, and hears
+of each batch that it has arrived; its writer is a replica that awaits each event, so that each goes alone (below
+it with 256 under way, which share batches). The others pass messages on that were made before: pycrdt-websocket
+and y-websocket merge them into a document, by hand is the library's `broadcast`. Nothing of theirs is stored.
 """
 
 from __future__ import annotations

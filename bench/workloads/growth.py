@@ -1,10 +1,10 @@
-"""How cost grows: the same work at 10,000, 100,000 and 1,000,000 events, of 3 to 1,000 replica ids, in 1 to 100,000
-streams. What does not grow in a table is 100,000 events, 10 replica ids, 1 stream.
+"""How cost grows: the same work at 10,000, 100,000 and 1,000,000 events, of 3 to 1,000 replica ids, in 1 to
+100,000 streams. What does not grow in a table is 100,000 events, 10 replica ids, 1 stream.
 
-Catching up into an empty durable replica (ms, folded); the present in a process that has just begun, with what was
-folded before and by a full fold (ms); recording with 256 writers after so many events (us an event); a difference of
-ten events between logs of that size, over a websocket (ms). Of several streams a hundred are read, one after the
-other. Each cell is as in the workloads of the same name, at most three times.
+Catching up into an empty durable replica (ms, folded); the present in a process that has just begun, with what
+was folded before and by a full fold (ms); recording with 256 writers after so many events (us an event); a
+difference of ten events between logs of that size, over a websocket (ms). Of several streams a hundred are read,
+one after the other. Each cell is as in the workloads of the same name, at most three times.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ def tables(size: Size) -> list[Table]:
         "replica ids": [Job(count=usual, ids=ids) for ids in ((3, 20) if size.quick else (3, 10, 100, 1_000))],
         "streams": [Job(count=usual, streams=n) for n in ((1, 20) if size.quick else (1, 1_000, 100_000))],
     }
-    return [
-        _table(axis, line, jobs) for axis, jobs in axes.items() for line in MEASURES
-    ]
+    return [_table(axis, line, jobs) for axis, jobs in axes.items() for line in MEASURES]
 
 
 def _table(axis: str, line: str, jobs: list[Job]) -> Table:
@@ -45,7 +43,5 @@ def _table(axis: str, line: str, jobs: list[Job]) -> Table:
     for job in jobs:
         at = {"events": job.count, "replica ids": job.ids, "streams": job.streams}[axis]
         told = replace(job, option=option)
-        contenders.append(
-            Contender(f"{at:,}", OURS, calls, told, "bench.peers.anabranch:prepare", times=3, at=at)
-        )
+        contenders.append(Contender(f"{at:,}", OURS, calls, told, "bench.peers.anabranch:prepare", times=3, at=at))
     return Table(f"{line}, by {axis}", (figure,), tuple(contenders), axis=axis, line=line)

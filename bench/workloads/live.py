@@ -1,11 +1,12 @@
-"""Live events: 200 a second, and as many as may be, from the call that makes one until the other side has seen it.
+"""Live events: 200 a second, and as many as may be, from the call that makes one until the other side has seen
+it.
 
-Anabranch: decided and durable (FULL) at the writer, sent, checked, durable (NORMAL) and folded at the reader, each in a
-process of its own, with one link between them; replicas need no server. Beside it with a third replica between the
-two, durable there too. pycrdt-websocket and y-websocket: from one client through the server to another, nothing
-stored. By hand: a row in SQLite at the writer (FULL) and at the reader, and a websocket. Last, two bare websockets and
-a `broadcast`. At 200 a second events are made on schedule, whether or not the earlier ones have arrived; without
-pause 256 are under way at a time.
+Anabranch: decided and durable (FULL) at the writer, sent, checked, durable (NORMAL) and folded at the reader,
+each in a process of its own, with one link between them; replicas need no server. Beside it with a third replica
+between the two, durable there too. pycrdt-websocket and y-websocket: from one client through the server to
+another, nothing stored. By hand: a row in SQLite at the writer (FULL) and at the reader, and a websocket. Last,
+two bare websockets and a `broadcast`. At 200 a second events are made on schedule, whether or not the earlier
+ones have arrived; without pause 256 are under way at a time.
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ def tables(size: Size) -> list[Table]:
     fast = Job(count=size(10_000, 500), option="max")
     peer = "pycrdt-websocket"
     rows = (
-        Row("live event at 200/s, durable at its origin, p50 ms", "p50 ms", f"ahead of {peer}", lambda f: f.ahead(peer)),
+        Row(
+            "live event at 200/s, durable at its origin, p50 ms",
+            "p50 ms",
+            f"ahead of {peer}",
+            lambda f: f.ahead(peer),
+        ),
         Row("the same, p99 ms", "p99 ms", "3 ms", lambda found: (found.ours or 99) < 3),
     )
     most = Row(
@@ -47,7 +53,9 @@ def tables(size: Size) -> list[Table]:
     )
     memory = ("MB", "MB of the server")
     return [
-        Table(f"200 events a second, {slow.count:,} events", ("p50 ms", "p99 ms", "max ms", *memory), _all(slow), rows),
+        Table(
+            f"200 events a second, {slow.count:,} events", ("p50 ms", "p99 ms", "max ms", *memory), _all(slow), rows
+        ),
         Table(
             f"{fast.count:,} events without pause", ("events/s", "p50 ms", *memory), _all(fast), (most,), less=False
         ),

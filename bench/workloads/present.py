@@ -1,9 +1,9 @@
 """The present of a stream of 1,000,000 events, in a process that has just begun.
 
-From opening the file until all 1,000 values have been read. Python and its modules are loaded already, and the file
-is in the cache of the system. "Full fold" is by code of another version than that which folded the stream before, so
-that no snapshot serves: the whole log is read. loro opens its snapshot, or its updates; pycrdt one merged update; by
-hand is the table of the present, or all columns of the log.
+From opening the file until all 1,000 values have been read. Python and its modules are loaded already, and the
+file is in the cache of the system. "Full fold" is by code of another version than that which folded the stream
+before, so that no snapshot serves: the whole log is read. loro opens its snapshot, or its updates; pycrdt one
+merged update; by hand is the table of the present, or all columns of the log.
 """
 
 from __future__ import annotations

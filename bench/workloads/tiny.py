@@ -1,10 +1,10 @@
 """A tiny difference: two logs of 100,000 and of 1,000,000 events that are equal but for the last 10.
 
-Both ends in one process (neither works while the other does): the median of 20 rounds on the same pair, each with ten
-new events. Over a loopback websocket, from dialling until the other side has them: Anabranch durably, pycrdt-websocket
-and loro in memory. The bytes are all that TCP carries in a round, handshake and close included. Below it the same
-without a socket: by hand is version vectors over rows in SQLite, durable; automerge is left out (136 ms and 129 KB
-when its peers meet anew).
+Both ends in one process (neither works while the other does): the median of 20 rounds on the same pair, each with
+ten new events. Over a loopback websocket, from dialling until the other side has them: Anabranch durably, pycrdt-
+websocket and loro in memory. The bytes are all that TCP carries in a round, handshake and close included. Below
+it the same without a socket: by hand is version vectors over rows in SQLite, durable; automerge is left out (136
+ms and 129 KB when its peers meet anew).
 """
 
 from __future__ import annotations
