@@ -23,7 +23,20 @@ from bench.table import Size
 
 HERE = Path(__file__).parent
 PICTURE = "results.svg"
-WORKLOADS = ("append", "catchup", "heal", "present", "disk", "live", "tiny", "fanout", "typed", "growth")
+WORKLOADS = (
+    "append",
+    "catchup",
+    "heal",
+    "present",
+    "disk",
+    "live",
+    "tiny",
+    "fanout",
+    "typed",
+    "late",
+    "past",
+    "growth",
+)
 
 
 def main() -> None:

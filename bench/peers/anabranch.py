@@ -12,9 +12,11 @@ from typing import Any
 
 from bench import keys
 from bench.job import HOST, Figures, Job, size_of
-from bench.keys import Keys, opened
-from merge.version import VersionVector
+from bench.keys import HOME, Keys, opened
+from merge.version import NOTHING, VersionVector
 from replica import Replica
+from replica.folding import fold_apart
+from replica.snapshot import Loaded
 from sync import connect, serve
 
 PATIENCE = 200
@@ -153,6 +155,16 @@ async def present(job: Job) -> Figures:
         end = time.perf_counter()
         assert found
         return {"ms": (end - start) * 1000, "ms to open": (ready - start) * 1000}
+    raise AssertionError
+
+
+async def present_apart(job: Job) -> Figures:
+    """A full fold of one stream, one event after the other: what folding by column has to be measured by."""
+    async with opened(copied(job), "reader") as replica:
+        start = time.perf_counter()
+        commits = await replica.read(lambda reader: reader.stream(HOME))
+        assert fold_apart(replica.core, HOME, Loaded(None, NOTHING, 0, commits))
+        return {"ms": (time.perf_counter() - start) * 1000}
     raise AssertionError
 
 

@@ -21,10 +21,19 @@ def tables(size: Size) -> list[Table]:
         target = f"bench.peers.{module}"
         return Contender(name, kind, (f"{target}:present",), replace(where, option=option), f"{target}:prepare")
 
+    some = Job(count=size(100_000, 2_000))
     many = Job(count=size(100_000, 2_000), streams=size(1_000, 20))
     contenders = (
         one("anabranch, with snapshot", OURS, "anabranch"),
         one("anabranch, full fold", OURS, "anabranch", "fold"),
+        one("anabranch, 100,000 events, full fold", BESIDE, "anabranch", "fold", some),
+        Contender(
+            "anabranch, 100,000 events, event by event",
+            BESIDE,
+            ("bench.peers.anabranch:present_apart",),
+            some,
+            "bench.peers.anabranch:prepare",
+        ),
         one("anabranch, 100 of 1,000 streams, with snapshots", BESIDE, "anabranch", "", many),
         one("anabranch, 100 of 1,000 streams, full fold", BESIDE, "anabranch", "fold", many),
         one("loro, snapshot", PEER, "loro", "snapshot"),
