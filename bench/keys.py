@@ -106,6 +106,17 @@ def streams_of(streams: int) -> list[str]:
     return [HOME] if streams == 1 else [f"keys/{number}" for number in range(streams)]
 
 
+def read_of(streams: int) -> list[str]:
+    """The streams that are read: the one there is, or a hundred of them, evenly chosen."""
+    names = streams_of(streams)
+    return names[:: max(1, len(names) // 100)][:100]
+
+
+def keys_of(count: int) -> int:
+    """How many keys are set by so many events (all of them, by many)."""
+    return len({key for key, _ in pairs(min(count, 20_000))})
+
+
 async def fill(
     replica: Replica, events: Sequence[KeySet], streams: Sequence[str] = (HOME,), first: int = 0
 ) -> None:

@@ -1,8 +1,8 @@
 """The picture of a run, as SVG: ratios to the best peers and to what is written by hand, and how cost grows.
 
-A pure function of what was found. Drawn for light and for dark backgrounds: colours follow the scheme of the
-reader. Both scales are logarithmic, so that equal distances are equal ratios. Nothing here needs a font, a script
-or a network.
+A pure function of what was found. It has its own background, light or dark as the reader's scheme is, so that it
+can be read on any page. Both scales are logarithmic, so that equal distances are equal ratios. Nothing here needs
+a font, a script or a network.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 WIDTH = 960
-LEFT, RIGHT = 330, 790
+LEFT, RIGHT = 372, 776
 """Where the scale of ratios begins and ends."""
 STEP = 22
 PANEL = 270
 LEAST, MOST = 1 / 64, 64
 STYLE = """
+.page { fill: #ffffff }
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .small { font-size: 11px; fill: #57606a }
 .head { font-size: 14px; font-weight: 600 }
@@ -32,7 +33,8 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 .c3 { stroke: #8250df; fill: #8250df } .c4 { stroke: #bf3989; fill: #bf3989 }
 .line { fill: none }
 @media (prefers-color-scheme: dark) {
-text { fill: #e6edf3 } .small { fill: #9198a1 } .grid { stroke: #3d444d } .even, .hand { stroke: #9198a1 }
+.page { fill: #0d1117 } text { fill: #e6edf3 } .small { fill: #9198a1 } .grid { stroke: #3d444d }
+.even, .hand { stroke: #9198a1 }
 .peer { fill: #58a6ff } .ahead { opacity: 0.18 }
 .c0 { stroke: #58a6ff; fill: #58a6ff } .c1 { stroke: #3fb950; fill: #3fb950 } .c2 { stroke: #ffa657; fill: #ffa657 }
 .c3 { stroke: #bc8cff; fill: #bc8cff } .c4 { stroke: #f778ba; fill: #f778ba }
@@ -81,7 +83,8 @@ def picture(bars: Sequence[Bar], panels: Sequence[Panel], words: str) -> str:
     height += 16
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">'
     title = "<title>Anabranch beside its peers, and how its cost grows</title>"
-    return "\n".join([head, title, f"<style>{STYLE}</style>", *parts, "</svg>"]) + "\n"
+    page = f'<rect class="page" width="{WIDTH}" height="{height}" rx="6"/>'
+    return "\n".join([head, title, f"<style>{STYLE}</style>", page, *parts, "</svg>"]) + "\n"
 
 
 def _bars(bars: Sequence[Bar], top: int) -> Iterable[str]:
@@ -106,8 +109,8 @@ def _bars(bars: Sequence[Bar], top: int) -> Iterable[str]:
     y = end + 20
     yield f'<circle class="peer" cx="{LEFT + 6}" cy="{y}" r="5"/>'
     yield _text(LEFT + 18, y + 4, "beside the best peer (named on the right)", "small")
-    yield f'<circle class="hand" cx="{LEFT + 256}" cy="{y}" r="5"/>'
-    yield _text(LEFT + 268, y + 4, "beside what is written by hand", "small")
+    yield f'<circle class="hand" cx="{LEFT + 272}" cy="{y}" r="5"/>'
+    yield _text(LEFT + 284, y + 4, "beside what is written by hand", "small")
 
 
 def _across(value: float) -> float:

@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
 from bench.job import HOST, Figures, Job, size_of
-from bench.keys import TURN, pairs
+from bench.keys import TURN, keys_of, pairs
 from bench.peers.byhand import SOCKET
 
 MAP = "items"
@@ -126,6 +126,7 @@ async def visit(job: Job, doc: Any, both: bool) -> Figures:
         if both:
             await link.send(updates(doc, seen))
         end = take(doc, db, await link.recv())
+        assert both or read(doc) == keys_of(job.count)
         if both:
             await job.linger()
     return {"start": start, "end": end, "ms": (end - start) * 1000}

@@ -21,7 +21,7 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from bench.job import HOST, Figures, Job, size_of
-from bench.keys import TURN, pairs
+from bench.keys import TURN, keys_of, pairs
 from bench.peers.byhand import SOCKET
 
 MAP = "items"
@@ -157,6 +157,7 @@ async def visit(job: Job, doc: Any) -> Figures:
         keep(doc, f"{job.folder}/there.db")
         items(doc).to_py()
         end = time.perf_counter()
+        assert job.other or len(items(doc)) == keys_of(job.count)
         if job.other:
             await job.linger()
     return {"start": start, "end": end, "ms": (end - start) * 1000}

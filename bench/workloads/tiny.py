@@ -21,7 +21,10 @@ def tables(size: Size) -> list[Table]:
     def one(name: str, kind: str, module: str, job: Job, option: str = "") -> Contender:
         prepare = f"bench.peers.{module}:prepare" if module != "byhand" else ""
         target = f"bench.peers.{module}_tiny:tiny"
-        return Contender(f"{name}, {job.count:,}", kind, (target,), replace(job, option=option), prepare)
+        times = 100 if module == "anabranch" or job is short else 3  # their documents take long to load
+        return Contender(
+            f"{name}, {job.count:,}", kind, (target,), replace(job, option=option), prepare, times=times
+        )
 
     ours, before = f"anabranch, {long.count:,}", f"anabranch, {short.count:,}"
 
