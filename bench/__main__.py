@@ -24,19 +24,8 @@ from bench.table import Size
 HERE = Path(__file__).parent
 PICTURE = "results.svg"
 WORKLOADS = (
-    "append",
-    "catchup",
-    "heal",
-    "present",
-    "disk",
-    "live",
-    "tiny",
-    "fanout",
-    "typed",
-    "late",
-    "past",
-    "growth",
-)
+    "append", "catchup", "heal", "present", "disk", "live", "tiny", "fanout", "typed", "late", "past", "growth",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -44,20 +33,24 @@ def main() -> None:
     parser.add_argument("--only", help=f"workloads, with commas between them; there are {', '.join(WORKLOADS)}")
     parser.add_argument("--times", type=int, help="repetitions of each measurement (default: 5)")
     parser.add_argument("--quick", action="store_true", help="a smoke run: small, once, its figures mean nothing")
-    parser.add_argument("--out", type=Path, help="the folder to write to (default: bench; with --quick nowhere)")
+    parser.add_argument(
+        "--out", type=Path, help="the folder to write to (default: bench; nowhere with --quick or --only)"
+    )
     chosen = parser.parse_args()
     names = chosen.only.split(",") if chosen.only else WORKLOADS
     for name in names:
         if name not in WORKLOADS:
             parser.error(f"there is no workload {name!r}; there are {', '.join(WORKLOADS)}")
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as Ctrl-C: processes end, folders go
-    size = Size(chosen.quick, os.environ.get("BENCH_TRACE", ""))
     times = chosen.times or (1 if chosen.quick else 5)
-    out = chosen.out or (None if chosen.quick else HERE)
-    sys.exit(asyncio.run(measure(list(names), size, times, out)))
+    options = (chosen.quick and "--quick", chosen.only and f"--only {chosen.only}", f"--times {times}")
+    command = " ".join(("python -m bench", *filter(None, options)))
+    size = Size(chosen.quick, os.environ.get("BENCH_TRACE", ""))
+    out = chosen.out or (None if chosen.quick or chosen.only else HERE)
+    sys.exit(asyncio.run(measure(list(names), size, times, out, command)))
 
 
-async def measure(names: list[str], size: Size, times: int, out: Path | None) -> int:
+async def measure(names: list[str], size: Size, times: int, out: Path | None, command: str) -> int:
     """Run workloads and write what they found; 1 where something failed."""
     begun, sections = time.perf_counter(), []
     notes = notes_of((HERE / "notes.md").read_text())
@@ -71,7 +64,7 @@ async def measure(names: list[str], size: Size, times: int, out: Path | None) ->
             seconds = time.perf_counter() - start
             sections.append(Section(name, (module.__doc__ or "").strip(), notes.get(name, ""), tables, seconds))
             print(f"  ({seconds:.0f} s)", flush=True)
-    text = page(machine.header(times, time.perf_counter() - begun), PICTURE, sections)
+    text = page(machine.header(command, times, time.perf_counter() - begun), PICTURE, sections)
     drawn = picture(bars(sections), panels(sections), machine.words())
     if out is not None:
         (out / "results.md").write_text(text)

@@ -7,7 +7,6 @@ import platform
 import sqlite3
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -21,12 +20,12 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def header(times: int, seconds: float) -> str:
+def header(command: str, times: int, seconds: float) -> str:
     """As lines of a block of code."""
     there = node.versions()
     nodes = ", ".join(f"{name} {number}" for name, number in there.items())
     lines = (
-        f"command   python -m bench {' '.join(sys.argv[1:])}".rstrip(),
+        f"command   {command}",
         f"commit    {_commit()}",
         f"took      {seconds / 60:.0f} min; {times} repetitions in turn, medians (least-greatest)",
         f"machine   {machine()}",

@@ -55,7 +55,7 @@ async def pair(server: str, client: str, job: Job, counted: bool = False) -> tup
                 async with _started(client, replace(job, folder=other, port=port, ready=ready)) as visiting:
                     found = await _figures(visiting, client)
                     if "lingers" not in found:
-                        await asyncio.wait_for(visiting.wait(), FAREWELL)
+                        await _ended(visiting)
                     _tell(serving)
                     served = await _figures(serving, server)
                     if "lingers" in found:
@@ -77,11 +77,17 @@ async def _started(target: str, job: Job) -> AsyncIterator[asyncio.subprocess.Pr
         patience = FAREWELL
     finally:
         _tell(process)
-        ended = asyncio.ensure_future(process.communicate())
-        await asyncio.wait((ended,), timeout=patience)
-        if not ended.done():
+        await _ended(process, patience)
+        if process.returncode is None:
             process.kill()
-        await ended
+        await process.communicate()
+
+
+async def _ended(process: asyncio.subprocess.Process, patience: float = FAREWELL) -> None:
+    """Wait until a process has ended, or for so long."""
+    ending = asyncio.ensure_future(process.wait())
+    await asyncio.wait((ending,), timeout=patience)
+    ending.cancel()
 
 
 def _tell(process: asyncio.subprocess.Process) -> None:
