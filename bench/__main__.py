@@ -1,92 +1,82 @@
-"""Run all workloads, or those that are named, and print one plain-text table after the other."""
+"""Measure Anabranch beside its peers and beside what can be written by hand; write bench/results.md and its
+picture.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import os
-import platform
-import sqlite3
-import statistics
-import subprocess
+import re
+import signal
 import sys
-import tempfile
 import time
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from bench.table import Run
+from bench import machine
+from bench.picture import picture
+from bench.report import Section, bars, page, panels
+from bench.run import Bench
+from bench.table import Size
 
-WORKLOADS = ("append", "catchup", "heal", "tiny", "live", "open", "late", "past", "fold")
-PACKAGES = (
-    "aiosqlite", "immutables", "msgspec", "websockets", "zstandard",
-    "eventsourcing", "loro", "pycrdt", "pycrdt-store", "pycrdt-websocket",
+HERE = Path(__file__).parent
+PICTURE = "results.svg"
+WORKLOADS = (
+    "append", "catchup", "heal", "present", "disk", "live", "tiny", "fanout", "typed", "late", "past", "growth",
 )  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("workload", nargs="*", metavar="workload", help=f"of {', '.join(WORKLOADS)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: small, once, its figures mean nothing")
-    parser.add_argument("--full", action="store_true", help="the large sizes too")
+    parser.add_argument("--only", help=f"workloads, with commas between them; there are {', '.join(WORKLOADS)}")
     parser.add_argument("--times", type=int, help="repetitions of each measurement (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: small, once, its figures mean nothing")
+    parser.add_argument(
+        "--out", type=Path, help="the folder to write to (default: bench; nowhere with --quick or --only)"
+    )
     chosen = parser.parse_args()
-    for name in chosen.workload:
+    names = chosen.only.split(",") if chosen.only else WORKLOADS
+    for name in names:
         if name not in WORKLOADS:
             parser.error(f"there is no workload {name!r}; there are {', '.join(WORKLOADS)}")
-    run = Run(chosen.quick, chosen.full, chosen.times or (1 if chosen.quick else 5))
-    print(header(), flush=True)
-    for name in chosen.workload or WORKLOADS:
-        module = import_module(f"bench.{name}")
-        print(f"\n\n=== {name} ===\n\n{module.__doc__.strip()}", flush=True)
-        start = time.perf_counter()
-        asyncio.run(module.main(run))
-        print(f"\n({name}: {time.perf_counter() - start:.0f} s)", flush=True)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as Ctrl-C: processes end, folders go
+    times = chosen.times or (1 if chosen.quick else 5)
+    options = (chosen.quick and "--quick", chosen.only and f"--only {chosen.only}", f"--times {times}")
+    command = " ".join(("python -m bench", *filter(None, options)))
+    size = Size(chosen.quick, os.environ.get("BENCH_TRACE", ""))
+    out = chosen.out or (None if chosen.quick or chosen.only else HERE)
+    sys.exit(asyncio.run(measure(list(names), size, times, out, command)))
 
 
-def header() -> str:
-    """All that a reader needs to run the same again."""
-    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
-    return "\n".join(
-        (
-            f"command   python -m bench {' '.join(sys.argv[1:])}".rstrip(),
-            f"commit    {_commit()}",
-            f"python    {platform.python_version()}, {machine}",
-            f"sqlite    {sqlite3.sqlite_version}; fdatasync of 4 KiB in the temporary folder: {_sync_ms():.2f} ms",
-            f"packages  {packages}",
-            "cells     median (least-greatest) of the repetitions, and x the median of the first row",
-        )
-    )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _commit() -> str:
-    command = ("git", "--no-optional-locks", "describe", "--always", "--dirty=, and changes that are not committed")
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
-
-
-def _sync_ms() -> float:
-    """What durability costs here: where it is near zero, "FULL" means little."""
-    times = []
-    with tempfile.TemporaryFile() as file:
-        for _ in range(50):
-            os.write(file.fileno(), bytes(4096))
+async def measure(names: list[str], size: Size, times: int, out: Path | None, command: str) -> int:
+    """Run workloads and write what they found; 1 where something failed."""
+    begun, sections = time.perf_counter(), []
+    notes = notes_of((HERE / "notes.md").read_text())
+    with TemporaryDirectory(prefix="anabranch-bench-") as prepared:
+        bench = Bench(prepared, times, lambda words: print(words, flush=True))
+        for name in names:
+            module = import_module(f"bench.workloads.{name}")
             start = time.perf_counter()
-            getattr(os, "fdatasync", os.fsync)(file.fileno())
-            times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1000
+            print(name, flush=True)
+            tables = [(table, await bench.measure(table)) for table in module.tables(size)]
+            seconds = time.perf_counter() - start
+            sections.append(Section(name, (module.__doc__ or "").strip(), notes.get(name, ""), tables, seconds))
+            print(f"  ({seconds:.0f} s)", flush=True)
+    text = page(machine.header(command, times, time.perf_counter() - begun), PICTURE, sections)
+    drawn = picture(bars(sections), panels(sections), machine.words())
+    if out is not None:
+        (out / "results.md").write_text(text)
+        (out / PICTURE).write_text(drawn)
+    print(f"\n{text}")
+    return int(any(one.failed for section in sections for _, found in section.tables for one in found.values()))
+
+
+def notes_of(text: str) -> dict[str, str]:
+    """The hand-kept notes, by workload: what stands below `## name`."""
+    parts = re.split(r"^## (\w+)\n", text, flags=re.MULTILINE)
+    return {name: words.strip() for name, words in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 if __name__ == "__main__":

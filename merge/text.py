@@ -325,30 +325,60 @@ class Text(Lattice):
 
         Indices count from the text as it is after the edits that this decision has made already.
         """
-        return self.edit([(start, stop, text)], replica)
+        _check(self._now.size, start, stop, text)
+        return self._make([(start, stop, text)], replica)
 
-    def edit(self, changes: Iterable[Change], replica: int) -> bytes:
+    def edit(self, changes: Iterable[Change], replica: int) -> bytes | None:
         """The update that makes changes one after the other: what was typed meanwhile, in one event.
 
-        Each is (start, stop, text), and counts from the text as it is after the one before. It costs a tenth of an
-        event for each, and is smaller.
+        None where they come to nothing, which is no event.
+
+        Each is (start, stop, text), and counts from the text as it is after the one before. Those that touch are
+        put together: a word that was typed letter by letter is one insertion.
         """
-        state = self._text_state
-        measure = state.measure if self._measure is None else self._measure
-        after, checked = measure, []
+        size, made = self._now.size, []
         for start, stop, text in changes:
-            _check(after.size, start, stop, text)
-            after = after.after(start, stop, text)
-            checked.append((start, stop, text))
-        if not checked:
-            raise ValueError("no changes: record no event")
+            _check(size, start, stop, text)
+            size += len(text) - (stop - start)
+            made.append((start, stop, text))
+        made = coalesced(made)
+        return self._make(made, replica) if made else None
+
+    @property
+    def _now(self) -> Measure:
+        """How long the text is after the edits that this decision has made already."""
+        return self._text_state.measure if self._measure is None else self._measure
+
+    def _make(self, changes: list[Change], replica: int) -> bytes:
+        state, measure = self._text_state, self._now
         if state is NO_TEXT:
             state = TextState()
         if self._edits is None:
             self._edits = []
-        update = state.edit(checked, replica, self._edits, measure)
-        self._measure = after
+        update = state.edit(changes, replica, self._edits, measure)
+        for change in changes:
+            measure = measure.after(*change)
+        self._measure = measure
         return update
+
+
+def coalesced(changes: Iterable[Change]) -> list[Change]:
+    """The same changes, with each that touches what the one before it has put there made a part of that one.
+
+    Of the text before both exactly those code points are taken out that either takes out.
+    """
+    made: list[Change] = []
+    for start, stop, text in changes:
+        if made:
+            begin, end, put = made[-1]
+            there = begin + len(put)
+            if start <= there and stop >= begin:
+                text = put[: max(0, start - begin)] + text + put[max(0, stop - begin) :]
+                start, stop = min(start, begin), end + max(0, stop - there)
+                made.pop()
+        if stop > start or text:
+            made.append((start, stop, text))
+    return made
 
 
 def _check(size: int, start: int, stop: int, text: str) -> None:

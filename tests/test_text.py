@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from merge import NOTHING, Dot, Past, Stamp, Text, merge
 from merge.effect import Effect
 from merge.kernel import Happening
-from merge.text import TextError, TextState, _guard
+from merge.text import TextError, TextState, _guard, coalesced
 from merge.tree import EMPTY, Tree
 
 ALICE, BOB, CAROL = 40, 7, 23
@@ -133,7 +133,9 @@ def test_changes_of_one_edit_are_one_update_and_do_what_each_would_do(data: st.D
             start, stop, word = data.draw(edits(plain))
             changes.append((start, stop, word))
             plain = plain[:start] + word + plain[stop:]
-        updates.append(text.edit(iter(changes), ALICE))
+        update = text.edit(iter(changes), ALICE)
+        assert (update is None) == (not coalesced(changes))
+        updates += [update] if update else []
     alice.record(*updates)
     bob.hear(alice)
     assert str(alice) == str(bob) == plain
@@ -143,13 +145,37 @@ def test_changes_of_one_edit_are_one_update_and_do_what_each_would_do(data: st.D
     assert str(alice) == "é" + plain
 
 
+@given(st.data())
+def test_coalesced_changes_take_out_and_put_in_what_all_of_them_do(data: st.DataObject) -> None:
+    """The oracle marks each character of the text before: none is taken out, and put in again, on the way."""
+    before = [("old", n) for n in range(data.draw(st.integers(0, 6)))]
+    once, changes = list(before), []
+    for _ in range(data.draw(st.integers(1, 6))):
+        start, stop, word = data.draw(edits("x" * len(once)))
+        changes.append((start, stop, word))
+        once[start:stop] = word
+    together = list(before)
+    for start, stop, word in coalesced(changes):
+        together[start:stop] = word
+    assert together == once
+    assert len(coalesced(changes)) <= len(changes)
+
+
+def test_a_word_that_is_typed_is_one_insertion() -> None:
+    """With what was mistyped on the way."""
+    typed = [(4, 4, "h"), (5, 5, "r"), (5, 6, ""), (5, 5, "e"), (6, 6, "y"), (3, 4, "")]
+    assert coalesced(typed) == [(3, 4, "hey")]
+    assert coalesced([(4, 4, "h"), (0, 0, "x")]) == [(4, 4, "h"), (0, 0, "x")]
+
+
 def test_an_edit_with_a_change_that_cannot_be_made_makes_none() -> None:
-    """Nor does one without any."""
+    """Nor does one whose changes come to nothing."""
     alice = page("abc")
-    for changes in ([(0, 0, "x"), (0, 9, "")], [(0, 0, "x"), (1, 1, "")], []):
+    for changes in ([(0, 0, "x"), (0, 9, "")], [(0, 0, "x"), (1, 1, "")]):
         with pytest.raises((IndexError, ValueError)):
             alice.deciding().edit(changes, ALICE)
-    alice.record(alice.deciding().edit([(0, 0, "x"), (0, 1, "")], ALICE))
+    for changes in ([(0, 0, "x"), (0, 1, "")], []):
+        assert alice.deciding().edit(changes, ALICE) is None
     assert str(alice) == "abc"
     alice.replace(3, 3, "d")
     assert str(alice) == "abcd"
