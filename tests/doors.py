@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from merge.stamp import Stamp
-from merge.text import TextError, TextState
+from merge.text import Measure, TextError, TextState
 from replica.arrange import Gap
 from replica.block import GENESIS, PER_COMMIT, Slice, Tail, array, digests_of, head_of
 from replica.commit import Commit, Note, Recorded
@@ -220,10 +220,11 @@ def _honest_forgeries() -> Iterator[Forgery]:
 
 
 def _edit(text: str) -> bytes:
-    return TextState().edit(0, 0, text, STRANGER, [])[0]
+    return TextState().edit([(0, 0, text)], STRANGER, [], EMPTY)
 
 
-HELD = TextState().edit(0, 0, "ab", STRANGER ^ 1, [])[0]
+EMPTY = Measure(0, ascii=True)
+HELD = TextState().edit([(0, 0, "ab")], STRANGER ^ 1, [], EMPTY)
 """A text by somebody else: who edits under an id of another can make replicas differ (docs/guarantees.md)."""
 
 
@@ -231,9 +232,10 @@ class Texts(Door):
     """Edits of a text."""
 
     def seeds(self) -> Iterator[bytes]:
-        state, ahead = TextState(), list[bytes]()
-        for start, stop, text in ((0, 0, "漢字 ab"), (1, 3, "👨‍👩‍👧"), (0, 2, ""), (1, 1, "x")):
-            yield state.edit(start, stop, text, STRANGER, ahead)[0]
+        state, ahead, measure = TextState(), list[bytes](), EMPTY
+        for change in ((0, 0, "漢字 ab"), (1, 3, "👨‍👩‍👧"), (0, 2, ""), (1, 1, "x")):
+            yield state.edit([change], STRANGER, ahead, measure)
+            measure = measure.after(*change)
         yield b"\x01\x01\x05\x00\x00\x04\x00"
         yield b"\x01\x02\x05\x00\x0a\x04\x01\x01\x04text\x03\x00"
 

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from merge import update
-from merge.text import TextError, TextState
+from merge.text import Measure, TextError, TextState
 from replica import DamagedLog, Replica, StoreError, snapshot
 from replica.backend import connected
 from replica.block import Slice, Tail
@@ -372,10 +372,12 @@ def test_an_edit_that_would_end_the_process_never_comes_to_yjs(edit):
 
 def test_an_edit_that_is_checked_in_one_step_is_one_that_is_checked_byte_by_byte(monkeypatch):
     """The short ways, for what is typed or deleted in one place, accept nothing else; most edits go one of them."""
-    state, ahead, random = TextState(), list[bytes](), Random(1)
+    state, ahead, measure, random = TextState(), list[bytes](), Measure(0, ascii=True), Random(1)
     for number in range(60):
         typed = "xé漢"[number % 3] * 2 if number % 4 != 3 else ""
-        state.edit(number // 2, number // 2 + number % 2, typed, 7, ahead)
+        change = number // 2, number // 2 + number % 2, typed
+        state.edit([change], 7, ahead, measure)
+        measure = measure.after(*change)
     for short in (update._typed, update._took_out):
         assert sum(short(edit) is not None for edit in ahead) >= 15
     trials = [damaged(random, random.choice(ahead), ahead)[1] for _ in range(4000)]
