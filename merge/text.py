@@ -8,9 +8,9 @@ The algorithm is Yjs (YATA), by way of pycrdt. Indices here are code points; Yjs
 facade translates. Text stands at the root of an aggregate only: an edit of it cannot be taken back out,
 which removing a map entry would need.
 
-Rule 1. An edit is made once, by `decide` on the replica where it happens (`insert`, `delete`, `replace`), and
-        travels as the update bytes that its event carries. Folding it is `apply`. No replica ever makes the
-        same edit again.
+Rule 1. An edit is made once, by `decide` on the replica where it happens (`insert`, `delete`, `replace`, or several
+        of these in one `edit`), and travels as the update bytes that its event carries. Folding it is `apply`. No
+        replica ever makes the same edit again.
 Rule 2. A TextState is a value: a chain of updates. Its text is a function of the set of them, so joining is
         idempotent, and two states are equal when their texts are.
 Rule 3. The Yjs document is a cache of the newest state, and follows it. An older state that is read again
@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pycrdt
 
@@ -72,17 +72,68 @@ Chain = tuple["Chain | None", bytes]
 """Updates, the newest first: (the ones before, this one)."""
 
 
+Change = tuple[int, int, str]
+"""Start, stop, and the text that takes the place of the code points start .. stop-1."""
+
+
+class Measure(NamedTuple):
+    """How long a text is, in code points, and whether each is one byte: then indices need no translation."""
+
+    size: int
+    ascii: bool
+
+    def after(self, start: int, stop: int, text: str) -> Measure:
+        """The same after code points start .. stop-1 have been replaced."""
+        return Measure(self.size - (stop - start) + len(text), self.ascii and text.isascii())
+
+
+class _Document:
+    """A Yjs document, its text, and what it says of edits."""
+
+    __slots__ = ("_heard", "_subscription", "doc", "text")
+
+    def __init__(self, client: int | None = None) -> None:
+        self.doc: pycrdt.Doc[Any] = pycrdt.Doc() if client is None else pycrdt.Doc(client_id=client)
+        self.text = self.doc.get(_FIELD, type=pycrdt.Text)
+        self._heard: list[bytes] = []
+        self._subscription: Any = None
+
+    def make(self, changes: Iterable[Change], measure: Measure) -> bytes:
+        """Make changes one after the other, and return them as one update."""
+        if self._subscription is None:
+            heard = self._heard
+            self._subscription = self.doc.observe(lambda event: heard.append(event.update))
+        self._heard.clear()
+        with self.doc.transaction():
+            for start, stop, text in changes:
+                first, last = start, stop
+                if not measure.ascii:
+                    now = str(self.text)
+                    first = len(now[:start].encode())
+                    last = first + len(now[start:stop].encode())
+                if last > first:
+                    del self.text[first:last]
+                if text:
+                    self.text.insert(first, text)
+                measure = measure.after(start, stop, text)
+        return self._heard[0]
+
+
 class TextState:
     """The state of a text. Immutable as seen from outside."""
 
-    __slots__ = ("_ahead", "_chain", "_doc", "_text")
+    __slots__ = ("_ahead", "_chain", "_doc", "_measure", "_text")
 
-    def __init__(self, chain: Chain | None = None, doc: pycrdt.Doc[Any] | None = None) -> None:
+    def __init__(
+        self, chain: Chain | None = None, doc: _Document | None = None, measure: Measure | None = None
+    ) -> None:
         self._chain = chain
         self._doc = doc
         self._text: str | None = None
-        self._ahead: tuple[list[bytes], pycrdt.Doc[Any]] | None = None
-        """Edits made on this state and not recorded yet, and the document that has them."""
+        self._measure = measure
+        self._ahead: tuple[list[bytes], list[Measure], _Document] | None = None
+        """Edits made on this state and not recorded yet, what the text measures after each, and the document that
+        has them."""
 
     @staticmethod
     def of(update: bytes) -> TextState:
@@ -97,21 +148,20 @@ class TextState:
             found.append(update)
         return found[::-1]
 
-    def _build(self, client: int | None = None) -> pycrdt.Doc[Any]:
-        doc: pycrdt.Doc[Any] = pycrdt.Doc() if client is None else pycrdt.Doc(client_id=client)
-        doc.get(_FIELD, type=pycrdt.Text)
+    def _build(self, client: int | None = None) -> _Document:
+        document = _Document(client)
         updates = self.updates()
         if updates:
             merged = pycrdt.merge_updates(*updates) if len(updates) > 1 else updates[0]
-            doc.apply_update(merged)
-        return doc
+            document.doc.apply_update(merged)
+        return document
 
-    def _take_doc(self, client: int | None = None) -> pycrdt.Doc[Any]:
+    def _take_doc(self, client: int | None = None) -> _Document:
         """A document of this state, for the caller alone."""
-        doc, self._doc = self._doc, None
-        if doc is None or (client is not None and doc.client_id != client):
+        document, self._doc = self._doc, None
+        if document is None or (client is not None and document.doc.client_id != client):
             return _guard(lambda: self._build(client))
-        return doc
+        return document
 
     def __or__(self, other: TextState) -> TextState:
         if other is self or other._chain is None:
@@ -121,18 +171,18 @@ class TextState:
             update = other.to_bytes()
         chain = (self._chain, update)
         if self._ahead is not None and self._ahead[0][0] == update:
-            edits, doc = self._ahead
+            edits, measures, document = self._ahead
             self._ahead = None
-            result = TextState(chain, None if edits[1:] else doc)
+            result = TextState(chain, None if edits[1:] else document, measures[0])
             if edits[1:]:
-                result._ahead = edits[1:], doc
+                result._ahead = edits[1:], measures[1:], document
             return result
 
-        def take() -> pycrdt.Doc[Any]:
+        def take() -> _Document:
             check(update)
-            doc = self._take_doc()
-            doc.apply_update(update)
-            return doc
+            document = self._take_doc()
+            document.doc.apply_update(update)
+            return document
 
         return TextState(chain, _guard(take))
 
@@ -145,51 +195,49 @@ class TextState:
         if self._text is None:
             if self._chain is None:
                 return ""
-            doc = self._doc = self._take_doc()
-            self._text = _guard(lambda: str(doc.get(_FIELD, type=pycrdt.Text)))
+            document = self._doc = self._take_doc()
+            self._text = _guard(lambda: str(document.text))
         return self._text
 
     def __repr__(self) -> str:
         return f"TextState({str(self)!r})"
 
+    @property
+    def measure(self) -> Measure:
+        """How long the text is. After edits that were made here it is known without looking."""
+        if self._measure is None:
+            text = str(self)
+            self._measure = Measure(len(text), text.isascii())
+        return self._measure
+
     def to_bytes(self) -> bytes:
-        """The whole state as one update."""
-        updates = self.updates()
-        return updates[0] if len(updates) == 1 else _guard(lambda: pycrdt.merge_updates(*updates))
+        """The whole state as one update, which is what it and all later ones begin with from here on.
 
-    def edit(self, start: int, stop: int, text: str, replica: int, ahead: list[bytes]) -> tuple[bytes, str]:
-        """Replace code points start .. stop-1; `ahead` are the edits made since this state, and grows.
+        (A document would say so faster, and leaves out what it cannot place yet.)
+        """
+        if self._chain is None or self._chain[0] is not None:
+            self._chain = None, _guard(lambda: pycrdt.merge_updates(*self.updates()))
+        return self._chain[1]
 
-        Returns the update and the text after it.
+    def edit(self, changes: list[Change], replica: int, ahead: list[bytes], measure: Measure) -> bytes:
+        """The update that makes some changes.
+
+        `ahead` are the edits made since this state, and grows; `measure` is that of the text after them.
         """
         client = _client(replica)
         pending, self._ahead = self._ahead, None
         if ahead and pending is not None and pending[0] == ahead:
-            doc = pending[1]
+            _, measures, document = pending
         else:
-            doc = self._take_doc(client)
+            document, measures = self._take_doc(client), [measure] * len(ahead)
             for update in ahead:
-                _guard(lambda update=update: doc.apply_update(update))  # type: ignore[misc]
-
-        def change() -> tuple[bytes, str]:
-            shared = doc.get(_FIELD, type=pycrdt.Text)
-            now = str(shared)
-            first = len(now[:start].encode())
-            last = first + len(now[start:stop].encode())
-            heard: list[bytes] = []
-            subscription = doc.observe(lambda event: heard.append(event.update))
-            with doc.transaction():
-                if last > first:
-                    del shared[first:last]
-                if text:
-                    shared.insert(first, text)
-            doc.unobserve(subscription)
-            return heard[0], now[:start] + text + now[stop:]
-
-        update, after = _guard(change)
+                _guard(lambda update=update: document.doc.apply_update(update))  # type: ignore[misc]
+        update = _guard(lambda: document.make(changes, measure))
         ahead.append(update)
-        self._ahead = list(ahead), doc
-        return update, after
+        for change in changes:
+            measure = measure.after(*change)
+        self._ahead = list(ahead), [*measures, measure], document
+        return update
 
 
 NO_TEXT = TextState()
@@ -233,7 +281,8 @@ class Text(Lattice):
     rule = "every character that was typed is there until it is deleted; nothing is lost"
 
     _edits: list[bytes] | None = None
-    _edited: str | None = None
+    _measure: Measure | None = None
+    """Of the text after these edits."""
 
     def apply(self, update: bytes) -> Effect:
         """The edit that `insert`, `delete` or `replace` has made."""
@@ -256,7 +305,7 @@ class Text(Lattice):
         return self.value
 
     def __len__(self) -> int:
-        return len(self.value)
+        return self._text_state.measure.size
 
     def __getitem__(self, index: int | slice) -> str:
         return self.value[index]
@@ -276,22 +325,72 @@ class Text(Lattice):
 
         Indices count from the text as it is after the edits that this decision has made already.
         """
-        state = self._text_state
-        size = len(str(state) if self._edited is None else self._edited)
-        if not 0 <= start <= stop <= size:
-            raise IndexError(
-                f"{start}:{stop} is not within the text, which has {size} code points (indices count from its "
-                "beginning: after a merge, counting from the end would mean another place)"
-            )
-        if start == stop and not text:
-            raise ValueError("an edit that neither inserts nor deletes says nothing: record no event")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ValueError("half a surrogate pair has no UTF-8 form, so it cannot be in a text") from None
+        _check(self._now.size, start, stop, text)
+        return self._make([(start, stop, text)], replica)
+
+    def edit(self, changes: Iterable[Change], replica: int) -> bytes | None:
+        """The update that makes changes one after the other: what was typed meanwhile, in one event.
+
+        None where they come to nothing, which is no event.
+
+        Each is (start, stop, text), and counts from the text as it is after the one before. Those that touch are
+        put together: a word that was typed letter by letter is one insertion.
+        """
+        size, made = self._now.size, []
+        for start, stop, text in changes:
+            _check(size, start, stop, text)
+            size += len(text) - (stop - start)
+            made.append((start, stop, text))
+        made = coalesced(made)
+        return self._make(made, replica) if made else None
+
+    @property
+    def _now(self) -> Measure:
+        """How long the text is after the edits that this decision has made already."""
+        return self._text_state.measure if self._measure is None else self._measure
+
+    def _make(self, changes: list[Change], replica: int) -> bytes:
+        state, measure = self._text_state, self._now
         if state is NO_TEXT:
             state = TextState()
         if self._edits is None:
             self._edits = []
-        update, self._edited = state.edit(start, stop, text, replica, self._edits)
+        update = state.edit(changes, replica, self._edits, measure)
+        for change in changes:
+            measure = measure.after(*change)
+        self._measure = measure
         return update
+
+
+def coalesced(changes: Iterable[Change]) -> list[Change]:
+    """The same changes, with each that touches what the one before it has put there made a part of that one.
+
+    Of the text before both exactly those code points are taken out that either takes out.
+    """
+    made: list[Change] = []
+    for start, stop, text in changes:
+        if made:
+            begin, end, put = made[-1]
+            there = begin + len(put)
+            if start <= there and stop >= begin:
+                text = put[: max(0, start - begin)] + text + put[max(0, stop - begin) :]
+                start, stop = min(start, begin), end + max(0, stop - there)
+                made.pop()
+        if stop > start or text:
+            made.append((start, stop, text))
+    return made
+
+
+def _check(size: int, start: int, stop: int, text: str) -> None:
+    """A change can be made to a text of that size."""
+    if not 0 <= start <= stop <= size:
+        raise IndexError(
+            f"{start}:{stop} is not within the text, which has {size} code points (indices count from its "
+            "beginning: after a merge, counting from the end would mean another place)"
+        )
+    if start == stop and not text:
+        raise ValueError("an edit that neither inserts nor deletes says nothing: record no event")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a surrogate pair has no UTF-8 form, so it cannot be in a text") from None

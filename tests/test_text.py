@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from merge import NOTHING, Dot, Past, Stamp, Text, merge
 from merge.effect import Effect
 from merge.kernel import Happening
-from merge.text import TextError, TextState, _guard
+from merge.text import TextError, TextState, _guard, coalesced
 from merge.tree import EMPTY, Tree
 
 ALICE, BOB, CAROL = 40, 7, 23
@@ -119,6 +119,83 @@ def test_edits_of_one_decision_build_on_each_other(data: st.DataObject) -> None:
     alice.record(*updates)
     bob.hear(alice)
     assert str(alice) == str(bob) == plain
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_changes_of_one_edit_are_one_update_and_do_what_each_would_do(data: st.DataObject) -> None:
+    """Beside other edits of the decision, on texts with and without wide characters; others read the same."""
+    alice, bob = page(data.draw(st.sampled_from(["", "abcdef", "".join(UNICODE)])) or "x"), Page(BOB)
+    plain, text, updates = str(alice), alice.deciding(), []
+    for _ in range(data.draw(st.integers(1, 3))):
+        changes = []
+        for _ in range(data.draw(st.integers(1, 5))):
+            start, stop, word = data.draw(edits(plain))
+            changes.append((start, stop, word))
+            plain = plain[:start] + word + plain[stop:]
+        update = text.edit(iter(changes), ALICE)
+        assert (update is None) == (not coalesced(changes))
+        updates += [update] if update else []
+    alice.record(*updates)
+    bob.hear(alice)
+    assert str(alice) == str(bob) == plain
+    assert len(alice.deciding()) == len(bob.deciding()) == len(plain)
+    bob.replace(0, 0, "é")
+    alice.hear(bob)
+    assert str(alice) == "é" + plain
+
+
+@given(st.data())
+def test_coalesced_changes_take_out_and_put_in_what_all_of_them_do(data: st.DataObject) -> None:
+    """The oracle marks each character of the text before: none is taken out, and put in again, on the way."""
+    before = [("old", n) for n in range(data.draw(st.integers(0, 6)))]
+    once, changes = list(before), []
+    for _ in range(data.draw(st.integers(1, 6))):
+        start, stop, word = data.draw(edits("x" * len(once)))
+        changes.append((start, stop, word))
+        once[start:stop] = word
+    together = list(before)
+    for start, stop, word in coalesced(changes):
+        together[start:stop] = word
+    assert together == once
+    assert len(coalesced(changes)) <= len(changes)
+
+
+def test_a_word_that_is_typed_is_one_insertion() -> None:
+    """With what was mistyped on the way."""
+    typed = [(4, 4, "h"), (5, 5, "r"), (5, 6, ""), (5, 5, "e"), (6, 6, "y"), (3, 4, "")]
+    assert coalesced(typed) == [(3, 4, "hey")]
+    assert coalesced([(4, 4, "h"), (0, 0, "x")]) == [(4, 4, "h"), (0, 0, "x")]
+
+
+def test_an_edit_with_a_change_that_cannot_be_made_makes_none() -> None:
+    """Nor does one whose changes come to nothing."""
+    alice = page("abc")
+    for changes in ([(0, 0, "x"), (0, 9, "")], [(0, 0, "x"), (1, 1, "")]):
+        with pytest.raises((IndexError, ValueError)):
+            alice.deciding().edit(changes, ALICE)
+    for changes in ([(0, 0, "x"), (0, 1, "")], []):
+        assert alice.deciding().edit(changes, ALICE) is None
+    assert str(alice) == "abc"
+    alice.replace(3, 3, "d")
+    assert str(alice) == "abcd"
+
+
+def test_a_state_that_was_written_as_one_update_goes_on_from_that() -> None:
+    """What is behind it is let go, and what comes after it is added; also to what cannot be placed yet."""
+    alice, late = page("one"), Page(BOB)
+    late.replace(0, 0, "two")
+    state = alice.past.state.at("text").absorbed
+    first, second = (TextState.of(update) for update in _typed_by(late))
+    behind = state | second
+    whole = behind.to_bytes()
+    assert behind.updates() == [whole]
+    assert str(behind | first) == str(TextState.of(whole) | first) == str(state | first | second)
+
+
+def _typed_by(author: Page) -> list[bytes]:
+    author.replace(3, 3, "!")
+    return author.past.state.at("text").absorbed.updates()
 
 
 @pytest.mark.parametrize("word", UNICODE, ids=ascii)
