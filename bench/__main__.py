@@ -55,7 +55,7 @@ async def measure(names: list[str], size: Size, times: int, out: Path | None, co
     begun, sections = time.perf_counter(), []
     notes = notes_of((HERE / "notes.md").read_text())
     with TemporaryDirectory(prefix="anabranch-bench-") as prepared:
-        bench = Bench(prepared, times, lambda words: print(words, flush=True))
+        bench = Bench(prepared, times, lambda words: print(words, flush=True), 4 if size.quick else 1)
         for name in names:
             module = import_module(f"bench.workloads.{name}")
             start = time.perf_counter()
