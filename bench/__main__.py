@@ -52,7 +52,7 @@ def main() -> None:
 
 async def measure(names: list[str], size: Size, times: int, out: Path | None, command: str) -> int:
     """Run workloads and write what they found; 1 where something failed."""
-    begun, sections = time.perf_counter(), []
+    begun, sections, text = time.perf_counter(), list[Section](), ""
     notes = notes_of((HERE / "notes.md").read_text())
     with TemporaryDirectory(prefix="anabranch-bench-") as prepared:
         bench = Bench(prepared, times, lambda words: print(words, flush=True), 4 if size.quick else 1)
@@ -64,11 +64,10 @@ async def measure(names: list[str], size: Size, times: int, out: Path | None, co
             seconds = time.perf_counter() - start
             sections.append(Section(name, (module.__doc__ or "").strip(), notes.get(name, ""), tables, seconds))
             print(f"  ({seconds:.0f} s)", flush=True)
-    text = page(machine.header(command, times, time.perf_counter() - begun), PICTURE, sections)
-    drawn = picture(bars(sections), panels(sections), machine.words())
-    if out is not None:
-        (out / "results.md").write_text(text)
-        (out / PICTURE).write_text(drawn)
+            text = page(machine.header(command, times, time.perf_counter() - begun), PICTURE, sections)
+            if out is not None:  # after each workload: a run that is ended leaves what it had
+                (out / "results.md").write_text(text)
+                (out / PICTURE).write_text(picture(bars(sections), panels(sections), machine.words()))
     print(f"\n{text}")
     return int(any(one.failed for section in sections for _, found in section.tables for one in found.values()))
 
