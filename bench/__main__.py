@@ -31,7 +31,7 @@ WORKLOADS = (
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", help=f"workloads, with commas between them; there are {', '.join(WORKLOADS)}")
-    parser.add_argument("--times", type=int, help="repetitions of each measurement (default: 5)")
+    parser.add_argument("--times", type=int, help="repetitions of each measurement (default: 3)")
     parser.add_argument("--quick", action="store_true", help="a smoke run: small, once, its figures mean nothing")
     parser.add_argument(
         "--out", type=Path, help="the folder to write to (default: bench; nowhere with --quick or --only)"
@@ -42,7 +42,7 @@ def main() -> None:
         if name not in WORKLOADS:
             parser.error(f"there is no workload {name!r}; there are {', '.join(WORKLOADS)}")
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as Ctrl-C: processes end, folders go
-    times = chosen.times or (1 if chosen.quick else 5)
+    times = chosen.times or (1 if chosen.quick else 3)
     options = (chosen.quick and "--quick", chosen.only and f"--only {chosen.only}", f"--times {times}")
     command = " ".join(("python -m bench", *filter(None, options)))
     size = Size(chosen.quick, os.environ.get("BENCH_TRACE", ""))
