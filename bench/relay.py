@@ -16,7 +16,11 @@ class Relay:
         self.target, self.port, self.bytes = target, 0, 0
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(HOST, self.target)
+        try:
+            there, back = await asyncio.open_connection(HOST, self.target)
+        except ConnectionError:  # the server has ended, and its client dials again
+            writer.close()
+            return
         await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer))
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,10 +20,14 @@ Say = Callable[[str], None]
 
 
 class Bench:
-    """One run: where its files are, and how often each contender is measured."""
+    """One run: where its files are, and how often each contender is measured.
 
-    def __init__(self, prepared: str, times: int, say: Say) -> None:
-        self.prepared, self.times, self.say = prepared, times, say
+    `at_once` contenders are measured at the same time: one, unless figures mean nothing.
+    """
+
+    def __init__(self, prepared: str, times: int, say: Say, at_once: int = 1) -> None:
+        self.prepared, self.times, self.say, self.at_once = prepared, times, say, at_once
+        self._making = asyncio.Lock()
         self._made: dict[str, float] = {}
         self._node: str | None = None
 
@@ -33,24 +38,33 @@ class Bench:
         for contender in table.contenders:
             found[contender.name] = Found(absent=self._lacks(contender))
         for turn in range(self.times):
-            for contender in table.contenders:
-                one = found[contender.name]
-                if one.absent or one.failed or turn >= contender.times:
-                    continue
-                try:
-                    await self._prepare(contender)
-                    one.figures.append(await self._once(contender))
-                    if contender.counted and not one.wire:
-                        wire = (await self._once(contender, counted=True))["wire"]
-                        found[contender.name] = one = replace(one, wire=wire)
-                except Failed as failure:
-                    self.say(f"    {contender.name} FAILED: {failure}")
-                    found[contender.name] = replace(one, failed=str(failure))
+            waiting = [c for c in table.contenders if turn < c.times]
+            while waiting:
+                some, waiting = waiting[: self.at_once], waiting[self.at_once :]
+                measured = await asyncio.gather(
+                    *(self._turn(contender, found[contender.name]) for contender in some)
+                )
+                found |= dict(zip((contender.name for contender in some), measured, strict=True))
         for contender in table.contenders:
             one = found[contender.name]
             events = contender.job.other * 2 or contender.job.count
             for figures in one.figures if one.wire else ():
                 figures |= {"wire B": one.wire, "wire B an event": one.wire / events}
+        return found
+
+    async def _turn(self, contender: Contender, found: Found) -> Found:
+        """Measure one contender once more."""
+        if found.absent or found.failed:
+            return found
+        try:
+            async with self._making:
+                await self._prepare(contender)
+            found.figures.append(await self._once(contender))
+            if contender.counted and not found.wire:
+                found = replace(found, wire=(await self._once(contender, counted=True))["wire"])
+        except Failed as failure:
+            self.say(f"    {contender.name} FAILED: {failure}")
+            found = replace(found, failed=str(failure))
         return found
 
     async def _prepare(self, contender: Contender) -> None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 Edit = tuple[int, int, str]
-PAUSE = 40
-"""Characters after which a run of typing is recorded at the latest."""
 
 
 def read(path: str) -> tuple[list[Edit], str]:
@@ -30,24 +28,3 @@ def played(edits: Iterable[Edit]) -> str:
     for at, gone, new in edits:
         text[at : at + gone] = new
     return "".join(text)
-
-
-def coalesced(edits: Iterable[Edit]) -> Iterator[Edit]:
-    """Keystrokes that continue each other, as one edit: typing on, deleting forwards and backwards."""
-    held: Edit | None = None
-    for at, gone, new in edits:
-        if held is not None:
-            begin, lost, typed = held
-            if not gone and at == begin + len(typed) and len(typed) < PAUSE and (typed or not lost):
-                held = (begin, lost, typed + new)
-                continue
-            if not new and not typed and at + gone == begin:
-                held = (at, lost + gone, "")
-                continue
-            if not new and not typed and at == begin:
-                held = (begin, lost + gone, "")
-                continue
-            yield held
-        held = (at, gone, new)
-    if held is not None:
-        yield held

@@ -8,10 +8,8 @@ from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bench import keys, trace
+from bench import keys
 from bench.job import Job
 from bench.peers.sinks import frame
 from bench.picture import Bar, Panel, Slope, picture
@@ -70,21 +68,6 @@ def test_the_picture_is_well_formed_and_shows_every_row_and_slope() -> None:
     assert len([*root.iter("{http://www.w3.org/2000/svg}polyline")]) == 3
     dots = [node for node in root.iter("{http://www.w3.org/2000/svg}circle") if node.get("class") == "peer"]
     assert len(dots) == len(rows) + 1, "one for each row, and one in the legend"
-
-
-edits = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3), st.text("ab", max_size=2)), max_size=40)
-
-
-@given(edits)
-def test_keystrokes_that_are_put_together_come_to_the_same_text(found: list[trace.Edit]) -> None:
-    """The trace would be measured with another text."""
-    legal, size = [], 0
-    for at, gone, new in found:
-        at = min(at, size)
-        gone = min(gone, size - at)
-        size += len(new) - gone
-        legal.append((at, gone, new))
-    assert trace.played(trace.coalesced(legal)) == trace.played(legal)
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536])

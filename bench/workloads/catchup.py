@@ -46,9 +46,10 @@ def tables(size: Size) -> list[Table]:
         lambda found: found.ahead("loro", "pycrdt-websocket"),
     )
     wire = Row(
-        "wire, catch-up, B an event",
+        "wire, catch-up, B an event (peers that keep history)",
         "wire B an event",
         "20 B",
         lambda found: (found.ours or 99) <= 20,
+        among=("anabranch", "loro", "automerge-repo", "by hand"),
     )
     return [Table(f"{job.count:,} events into an empty replica", FIGURES, contenders, (time, wire))]

@@ -1,4 +1,4 @@
-"""Bytes on disk: the files of 1,000,000 events, closed and sealed (of eventsourcing 20,000).
+"""Bytes on disk: the files of 1,000,000 events, closed and sealed (5,000 of pycrdt-store and eventsourcing).
 
 The whole file, with its indices and snapshots. loro: its snapshot, and its updates. pycrdt: one merged update,
 which has no history. pycrdt-store and eventsourcing: a row an event. Nothing here is timed, and nothing varies.
@@ -23,7 +23,7 @@ def tables(size: Size) -> list[Table]:
         return Contender(name, kind, (f"{target}:disk",), there, f"{target}:prepare", times=1)
 
     many = Job(count=size(100_000, 2_000), streams=size(1_000, 20))
-    few = Job(count=size(20_000, 500))
+    few = Job(count=size(5_000, 500))
     contenders = (
         one("anabranch", OURS, "anabranch"),
         one("anabranch, 100,000 events in 1,000 streams", BESIDE, "anabranch", "", many),

@@ -20,7 +20,7 @@ def tables(size: Size) -> list[Table]:
 
 
 def _table(size: Size, subscribers: int) -> Table:
-    job = Job(count=size(2_000, 50), other=subscribers, option="1")
+    job = Job(count=size(1_000, 50), other=subscribers, option="1")
 
     def one(name: str, kind: str, server: str, client: str, job: Job = job) -> Contender:
         return Contender(name, kind, (server, client), job)

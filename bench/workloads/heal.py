@@ -35,7 +35,7 @@ def tables(size: Size) -> list[Table]:
         here("loro", PEER, "loro"),
         here("pycrdt-websocket", PEER, "pycrdt"),
         in_node("y-websocket", "yjs"),
-        in_node("automerge-repo", "automerge", times=2),
+        in_node("automerge-repo", "automerge", times=1),
         here("by hand", LIMIT, "byhand"),
     )
     row = Row(

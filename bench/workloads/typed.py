@@ -1,10 +1,10 @@
 """An editing trace, typed into one text: 259,778 edits, nearly all of a single character.
 
 Anabranch: each edit is a command that is decided on the present, an event, and durable (FULL), a thousand under
-way at a time. Coalesced: keystrokes that continue each other are one edit, up to 40 characters of typing, as an
-editor would hand them over. What takes more than a minute is left at the edits that were made until then. pycrdt,
-yjs and loro alone: a document in memory, one transaction an edit, whose update is taken out. The trace is in the
-file that the environment variable BENCH_TRACE names; without it this is left out.
+way at a time. Coalesced: forty keystrokes, which take some seconds, are one event (`Text.edit`). What takes more
+than a minute is left at the edits that were made until then. pycrdt, yjs and loro alone: a document in memory,
+one transaction an edit, whose update is taken out. The trace is in the file that the environment variable
+BENCH_TRACE names; without it this is left out.
 """
 
 from __future__ import annotations
