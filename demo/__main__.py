@@ -10,9 +10,10 @@ from dataclasses import asdict
 import msgspec
 from rich.console import Console
 
+from demo.lessons import scenario_called
 from demo.orders import Outcome, orders
 from demo.partition import NAMES, Verdict, partition
-from demo.playing import in_process, scenario_called, tell_end, with_processes
+from demo.playing import in_process, tell_end, with_processes
 from demo.process import WorkerFailed
 from demo.telling import Teller
 from replica.app import NoSuchApp
@@ -78,7 +79,7 @@ def played(arguments: argparse.Namespace, teller: Teller) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    tell_end(report, teller)
+    tell_end(report, scenario.rule, teller)
     if arguments.json:
         plain = {"held": report.held, "converged": report.converged, **msgspec.to_builtins(report)}
         print(msgspec.json.encode(plain).decode())

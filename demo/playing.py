@@ -27,15 +27,6 @@ PAUSE = 0.02
 """Seconds between two looks at them."""
 NAP = 2000
 """ms that a wait of a scenario takes at most; the clocks go on by all of it."""
-SCENARIOS = Path(__file__).parent / "scenarios"
-"""Those that come with the demo."""
-
-
-def scenario_called(name: str) -> Path:
-    """The file of a scenario: a path, or the name of one that comes with the demo."""
-    path = Path(name)
-    ours = SCENARIOS / f"{name}.json"
-    return ours if not path.exists() and ours.is_file() else path
 
 
 class Processes:
@@ -146,8 +137,8 @@ class Telling:
         self._teller.line(f"{happened.number:>3} {mark} {happened.step}{came}", "" if happened.held else "bold red")
 
 
-def tell_end(report: Report, teller: Teller) -> None:
-    """What is read at the end, and whether everything held."""
+def tell_end(report: Report, rule: str, teller: Teller) -> None:
+    """What is read at the end, what it teaches, and whether everything held."""
     teller.line()
     for name, view in [*report.replicas.items()][: 1 if report.converged else None]:
         version = " ".join(f"{one}:{seq}" for one, seq in sorted(view.version.items()))
@@ -155,6 +146,9 @@ def tell_end(report: Report, teller: Teller) -> None:
         for stream, reading in view.readings.items():
             teller.line(f"    {stream}  {msgspec.json.encode(reading).decode()}")
     teller.line()
+    if rule:
+        teller.line(rule)
+        teller.line()
     together = "CONVERGED" if report.converged else "APART"
     if report.held:
         teller.line(f"{together}  all {len(report.steps)} steps went as they should", "bold green")

@@ -12,7 +12,8 @@ from typing import get_args
 import msgspec
 import pytest
 
-from demo.playing import SCENARIOS, with_processes
+from demo.lessons import SCENARIOS
+from demo.playing import with_processes
 from demo.telling import Teller
 from replica import Command
 from replica.app import NoSuchApp
@@ -160,7 +161,7 @@ def test_a_scenario_is_told_as_it_is_played():
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[1] == "The last product, sold twice"
-    assert "Alice is killed in between." in lines
+    assert "Before ben has paid, alice is killed." in lines
     assert "  6   alice is killed" in lines
     assert any(line.startswith("    order/o2  {") and '"stage":"failed"' in line for line in lines)
     assert lines[-1] == "CONVERGED  all 20 steps went as they should"
