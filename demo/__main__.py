@@ -1,4 +1,4 @@
-"""`python -m demo partition`, `orders` and `play FILE`: what Anabranch does, with real processes."""
+"""`python -m demo partition`, `orders`, `play FILE` and `lessons`: what Anabranch does, with real processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import asdict
 import msgspec
 from rich.console import Console
 
-from demo.lessons import scenario_called
+from demo.lessons import LESSONS, lesson, scenario_called
+from demo.lessons_terminal import lead
 from demo.orders import Outcome, orders
 from demo.partition import NAMES, Verdict, partition
 from demo.playing import in_process, tell_end, with_processes
@@ -40,9 +41,13 @@ def main() -> int:
         "-a", "--app", action="append", default=[], metavar="MODULE[:CLASS]",
         help="the aggregates, in place of those that the file names",
     )  # fmt: skip
-    for story in (parting, selling, playing):
+    teaching = stories.add_parser("lessons", help="six lessons, step by step (docs/demo.md)")
+    teaching.add_argument("lesson", nargs="?", help="its name or number, or a file; all unless said")
+    for story in (parting, selling, playing, teaching):
         story.add_argument("--json", action="store_true", help="say nothing but one JSON object at the end")
     arguments = parser.parse_args()
+    if arguments.story == "lessons":
+        return taught(arguments)
     teller = Teller(None if arguments.json else Console())
     if arguments.story == "play":
         return played(arguments, teller)
@@ -60,6 +65,21 @@ def main() -> int:
     if arguments.json:
         print(msgspec.json.encode(asdict(verdict)).decode())
     return 0 if verdict.converged else 1
+
+
+def taught(arguments: argparse.Namespace) -> int:
+    """Show the lessons, or one: 0 where all of it held, 1 where something did not, 2 where there is none."""
+    try:
+        lessons = LESSONS if arguments.lesson is None else (lesson(arguments.lesson),)
+        return lead(lessons, as_json=arguments.json)
+    except (ScenarioError, NoSuchApp) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except WorkerFailed as failure:
+        print(f"The lesson broke off: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def played(arguments: argparse.Namespace, teller: Teller) -> int:

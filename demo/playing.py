@@ -29,6 +29,16 @@ NAP = 2000
 """ms that a wait of a scenario takes at most; the clocks go on by all of it."""
 
 
+class Told(msgspec.Struct, frozen=True):
+    """An event, as a replica tells of it."""
+
+    stamp: tuple[int, int, int]
+    dot: str
+    stream: str
+    said: str
+    """Type and fields, as Python would show them."""
+
+
 class Processes:
     """All replicas of a scenario, each in a process of its own."""
 
@@ -93,6 +103,11 @@ class Processes:
     async def look(self, clocks: Mapping[str, int], deep: bool) -> dict[str, View]:
         asked = [self._processes[name].ask("look", now=now, deep=deep) for name, now in clocks.items()]
         return dict(zip(clocks, msgspec.convert(await asyncio.gather(*asked), list[View]), strict=True))
+
+    async def news(self, name: str) -> list[Told]:
+        """The events that a replica holds and has not told of yet; all of them where it has begun again."""
+        answer = await self._processes[name].ask("news")
+        return msgspec.convert(answer["events"], list[Told])
 
     async def go_on(self) -> None:
         await asyncio.sleep(PAUSE)
