@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from demo.lessons import LESSONS, Lesson, Moment, Player
 from demo.lessons_view import menu, picture, presents, starting, step_line, verdict
@@ -56,9 +57,13 @@ async def network(lesson: Lesson) -> AsyncIterator[Processes]:
 async def told(lesson: Lesson, console: Console | None) -> Report:
     """Play a lesson to its end without waiting for anybody; each step is told in lines, or none is."""
 
-    def line(words: Any = "", style: str = "") -> None:
-        if console is not None:
-            console.print(words, style=style, highlight=False, markup=False, soft_wrap=True)
+    def line(words: Text | str = "", style: str = "", *, wrap: bool = True) -> None:
+        if console is None:
+            return
+        text = Text(words, style) if isinstance(words, str) else words
+        for one in text.wrap(console, console.width) if wrap else [text]:
+            one.rstrip()
+            console.print(one, soft_wrap=True)
 
     line()
     line(f"{lesson.key}  {lesson.title}" if lesson.key else lesson.title, "bold underline")
@@ -72,10 +77,10 @@ async def told(lesson: Lesson, console: Console | None) -> Report:
             line()
             if moment.step is not None and moment.step.say:
                 line(moment.step.say, "bold")
-            line(step_line(moment))
+            line(step_line(moment), wrap=False)
             before, read = read, presents(lesson, moment)
             for one in read if read != before else ():
-                line(f"        {one}")
+                line(f"        {one}", wrap=False)
         report = await player.report()
     line()
     line(verdict(lesson, report))

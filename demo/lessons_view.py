@@ -71,16 +71,18 @@ def picture(
     running: bool = False,
 ) -> RenderableType:
     """One moment; `before` is the one before the last step, `report` is there at the end."""
-    cards = _cards(lesson, moment, before, width)
+    inner = max(1, _card_width(moment, width) - 4)
+    texts = _texts(lesson, moment, before, inner)
+    tall = 2 + max(_lines(text, inner) for text in texts)
     drawn = links([one.name for one in moment.replicas], moment, width)
     told, lines = _narration(lesson, moment), NARRATION
     if report is not None:
-        end = verdict(lesson, report)
-        told, lines = Group(told, "", end), NARRATION + _lines(end, width - 2 * GAP)
+        told = [*told, Text(), verdict(lesson, report), Text()]
+        lines = sum(_lines(text, width - 2 * GAP) for text in told)
     parts = Layout()
     parts.split_column(
-        Layout(Padding(told, (0, GAP)), size=lines),
-        Layout(cards, size=_height(lesson, moment, width)),
+        Layout(Padding(Group(*told), (0, GAP)), size=lines),
+        Layout(_cards(texts, moment, width, tall), size=tall),
         Layout(Group(*drawn), size=len(drawn)),
         Layout(Padding(_events(events, moment), (0, GAP))),
     )
@@ -95,16 +97,20 @@ def _framed(head: Text, body: RenderableType, keys: str) -> Layout:
 
 
 def _head(lesson: Lesson, number: int, width: int) -> Text:
+    """Title, how far it has come, and where this is; in a narrow terminal less of it."""
     total = len(lesson.steps)
-    where = f"lesson {lesson.key} of {len(LESSONS)}" if lesson.key else lesson.name
-    left, right = f" {lesson.title}", f"{where}   step {number} of {total} "
-    room = width - len(left) - len(right)
-    full = round(min(total, room - 6) * number / max(total, 1))
-    bar = f"{'━' * full}{'─' * (min(total, room - 6) - full)}  " if room >= 16 else ""
-    return Text(f"{left}{' ' * max(1, room - len(bar))}{bar}{right}", "bold reverse", no_wrap=True)
+    left, right = f" {lesson.title} ", f" step {number} of {total} "
+    where = f"lesson {lesson.key} of {len(LESSONS)}  " if lesson.key else ""
+    if len(left) + len(where) + len(right) <= width:
+        right = where + right
+    long = min(total, width - len(left) - len(right) - 2)
+    full = long * number // max(total, 1)
+    bar = f"{'━' * full}{'─' * (long - full)}  " if long >= 10 else ""
+    room = width - len(bar) - len(right)
+    return Text(f"{left[:room]:<{room}}{bar}{right}", "bold reverse", no_wrap=True)
 
 
-def _narration(lesson: Lesson, moment: Moment) -> Group:
+def _narration(lesson: Lesson, moment: Moment) -> list[Text]:
     """What the last step was for, the step, what came of it, and what comes next."""
     if moment.happened is None or moment.step is None:
         lines = [Text(lesson.teaches, "bold")]
@@ -112,7 +118,7 @@ def _narration(lesson: Lesson, moment: Moment) -> Group:
         lines = [Text(moment.step.say or str(moment.step), "bold"), step_line(moment)]
     if moment.coming is not None:
         lines.append(Text(f"next: {moment.coming}", "dim", no_wrap=True, overflow="ellipsis"))
-    return Group(*lines)
+    return lines
 
 
 def step_line(moment: Moment) -> Text:
@@ -172,12 +178,12 @@ def _card_width(moment: Moment, width: int) -> int:
     return max(8, (width - GAP) // len(moment.replicas) - GAP)
 
 
-def _inside(lesson: Lesson, one: Standing, before: Standing | None, inner: int) -> Text:
-    """What stands in a card; what the last step has changed is in bold."""
+def _inside(lesson: Lesson, one: Standing, before: Standing | None, inner: int, version: str) -> Text:
+    """What stands in a card; what the last step has changed is marked."""
     standing = _standing(one)
     if len(standing) > inner:
         standing = standing.replace(", ", "\n")
-    text = Text.assemble(_version(one.view.version, inner), "\n", (standing, "" if one.up else "bold red"))
+    text = Text.assemble(version or "nothing yet", "\n", (standing, "" if one.up else "bold red"))
     old = readings(lesson, before) if before is not None else {}
     for label, value in readings(lesson, one).items():
         changed = before is not None and old.get(label) != value
@@ -186,39 +192,39 @@ def _inside(lesson: Lesson, one: Standing, before: Standing | None, inner: int) 
     return text
 
 
-def _version(seqs: Mapping[str, int], inner: int) -> str:
-    """What it has observed; by first letters where it does not fit otherwise, and they tell who is who."""
-    named = [f"{name}:{seq}" for name, seq in sorted(seqs.items())]
-    if len(" ".join(named)) > inner and len({name[0] for name in seqs}) == len(seqs):
-        named = [f"{name[0]}:{seq}" for name, seq in sorted(seqs.items())]
-    return " ".join(named) or "nothing yet"
+def _versions(replicas: Sequence[Standing], inner: int) -> list[str]:
+    """What each has observed: `alice:3 bob:2`, or `a3 b2` where that does not fit and tells who is who."""
+    seqs = [sorted(one.view.version.items()) for one in replicas]
+    full = [" ".join(f"{name}:{seq}" for name, seq in one) for one in seqs]
+    writers = {name for one in seqs for name, _ in one}
+    if max(map(len, full)) <= inner or len({name[0] for name in writers}) < len(writers):
+        return full
+    return [" ".join(f"{name[0]}{seq}" for name, seq in one) for one in seqs]
 
 
 def _texts(lesson: Lesson, moment: Moment, before: Moment | None, inner: int) -> list[Text]:
     old = {one.name: one for one in before.replicas} if before is not None else {}
-    return [_inside(lesson, one, old.get(one.name), inner) for one in moment.replicas]
-
-
-def _height(lesson: Lesson, moment: Moment, width: int) -> int:
-    """Lines of the tallest card."""
-    inner = max(1, _card_width(moment, width) - 4)
-    return 2 + max(_lines(text, inner) for text in _texts(lesson, moment, None, inner))
+    versions = _versions(moment.replicas, inner)
+    return [
+        _inside(lesson, one, old.get(one.name), inner, version)
+        for one, version in zip(moment.replicas, versions, strict=True)
+    ]
 
 
 def _lines(text: Text, width: int) -> int:
-    return len(text.wrap(Console(width=width), width))
+    return len(text.wrap(Console(width=width), width)) or 1
 
 
-def _cards(lesson: Lesson, moment: Moment, before: Moment | None, width: int) -> RenderableType:
+def _cards(texts: Sequence[Text], moment: Moment, width: int, tall: int) -> RenderableType:
     wide = _card_width(moment, width)
     colours = hues(moment.replicas)
     row = Table.grid()
     cells: list[RenderableType] = []
-    for one, text in zip(moment.replicas, _texts(lesson, moment, before, wide - 4), strict=True):
+    for one, text in zip(moment.replicas, texts, strict=True):
         row.add_column(width=GAP)
         row.add_column(width=wide)
         style, box = (colours[one.name], ROUNDED) if one.up else ("dim red", SIMPLE)
-        cells += "", Panel(text, title=Text(one.name, "bold"), box=box, border_style=style)
+        cells += "", Panel(text, title=Text(one.name, "bold"), box=box, border_style=style, height=tall)
     row.add_row(*cells)
     return row
 
