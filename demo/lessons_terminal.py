@@ -10,12 +10,10 @@ import asyncio
 import os
 import signal
 import sys
-import tempfile
 import termios
 import tty
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -25,7 +23,7 @@ from rich.text import Text
 
 from demo.lessons import LESSONS, Lesson, Moment, Player
 from demo.lessons_view import menu, picture, presents, starting, step_line, verdict
-from demo.playing import Processes, Told
+from demo.playing import Processes, Told, network
 from sync.testing import Report
 
 PACE = 0.8
@@ -38,17 +36,6 @@ INTERRUPTED = 130
 Result = TypeVar("Result")
 KEPT = 100
 """Events that can be seen: more than a screen has lines."""
-
-
-@asynccontextmanager
-async def network(lesson: Lesson) -> AsyncIterator[Processes]:
-    """The replicas of a lesson: processes, and files, that are gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="anabranch-") as folder:
-        stage = Processes(Path(folder), lesson.scenario.app)
-        try:
-            yield stage
-        finally:
-            await stage.stop()
 
 
 # --- lines, where there is no terminal ---
@@ -68,7 +55,7 @@ async def told(lesson: Lesson, console: Console | None) -> Report:
     line()
     line(f"{lesson.key}  {lesson.title}" if lesson.key else lesson.title, "bold underline")
     line(lesson.teaches)
-    async with network(lesson) as stage:
+    async with network(lesson.scenario.app) as stage:
         player = Player(lesson.scenario, stage)
         moment = await player.begin()
         read: list[str] = []
@@ -108,7 +95,6 @@ class Screen:
     def __init__(self, live: Live, keys: asyncio.Queue[str]) -> None:
         self._live, self._keys = live, keys
         self._done: dict[str, bool] = {}
-        self._shown: Any = ""
 
     @property
     def held(self) -> bool:
@@ -120,7 +106,6 @@ class Screen:
         return self._live.console.width
 
     def _show(self, what: Any) -> None:
-        self._shown = what
         self._live.update(what, refresh=True)
 
     async def _key(self, seconds: float) -> str:
@@ -155,7 +140,7 @@ class Screen:
     async def _lesson(self, lesson: Lesson) -> Lesson | None:
         """One lesson; the one that comes next, or None for the menu."""
         self._show(starting(lesson, self._width))
-        async with network(lesson) as stage:
+        async with network(lesson.scenario.app) as stage:
             player, events = Player(lesson.scenario, stage), Events(stage)
             await self._played(lesson, player, events, await player.begin())
         later = [one for one in LESSONS if one.key > lesson.key]
@@ -164,6 +149,9 @@ class Screen:
     async def _played(self, lesson: Lesson, player: Player, events: Events, moment: Moment) -> None:
         before, report, running = None, None, False
         while True:
+            if moment.over and report is None:
+                report = await player.report()
+                self._done[lesson.name] = report.held
             newest = await events.of(moment)
             self._show(picture(lesson, moment, before, newest, report, self._width, running=running))
             key = await self._key(PACE if running and report is None else LOOK)
@@ -175,9 +163,6 @@ class Screen:
                 running = not running
             elif running or key in NEXT:
                 before, moment = moment, await player.step()
-                if moment.over:
-                    report = await player.report()
-                    self._done[lesson.name] = report.held
             else:
                 moment = await player.look()
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -120,16 +121,22 @@ class Processes:
         await asyncio.gather(*(process.stop() for process in self._processes.values() if process.started))
 
 
-async def with_processes(scenario: Scenario, app: Sequence[str], teller: Teller) -> Report:
-    """Play a scenario with real processes. ScenarioError, before any begins, where it makes no sense."""
-    kinds = app_of(scenario, load(app)[0])
-    director = Director(scenario, kinds, Telling(teller))
+@asynccontextmanager
+async def network(app: Sequence[str]) -> AsyncIterator[Processes]:
+    """Room for replicas that fold these aggregates: their processes, and their files, are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="anabranch-") as folder:
-        stage = Processes(Path(folder), app or scenario.app)
+        stage = Processes(Path(folder), app)
         try:
-            return await director.run(stage)
+            yield stage
         finally:
             await stage.stop()
+
+
+async def with_processes(scenario: Scenario, app: Sequence[str], teller: Teller) -> Report:
+    """Play a scenario with real processes. ScenarioError, before any begins, where it makes no sense."""
+    director = Director(scenario, app_of(scenario, load(app)[0]), Telling(teller))
+    async with network(app or scenario.app) as stage:
+        return await director.run(stage)
 
 
 def in_process(scenario: Scenario, app: Sequence[str], teller: Teller) -> Report:
