@@ -89,7 +89,8 @@ export class Model {
   _events({ events }) {
     for (const event of events) {
       const log = this.log(event.replica);
-      if (event.seq !== log.length + 1) continue;
+      if (event.seq <= log.length) continue;
+      if (event.seq > log.length + 1) throw new Error(`${event.replica}:${event.seq} was reported before the event that it follows`);
       log.push(event);
       this.moments.push({ to: event.replica, from: event.replica, first: event.seq, last: event.seq });
     }

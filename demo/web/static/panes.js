@@ -4,7 +4,7 @@ Rule 1. A pane shows the presents that its replica reported. What is written goe
         replica reports it; a refusal is told in its words.
 Rule 2. What is not yet shared, some replica lacking an event of it, has a mark, in words and in shape as well as in colour.
 Rule 3. A replica that is down keeps its pane, with what it last reported, and says so.
-Rule 4. A field that somebody is writing in is never written over. Lists are changed by key, and long ones show
+Rule 4. A field in which somebody has typed is not written over before that was sent. Lists are changed by key, and long ones show
         their latest rows. */
 
 import { element, found, keyed, say, set } from "./element.js";
@@ -45,13 +45,14 @@ class Pane {
     this.items = element("ul", { class: "items", "aria-label": `Shopping list at ${name}` });
     this.more = element("p", { class: "quiet" });
     this.purse = element("output", { class: "number", "aria-label": `Counter at ${name}` });
-    this.note = element("textarea", { rows: 3, "aria-label": `Note at ${name}`, maxlength: 4000, onchange: () => this.#noted() });
+    this.note = element("textarea", { rows: 3, "aria-label": `Note at ${name}`, maxlength: 4000, oninput: typed, onchange: () => this.#noted() });
     this.orders = element("ul", { class: "orders", "aria-label": `Orders at ${name}` });
     this.stock = element("span", { class: "quiet" });
     this.state = element("span", { class: "state" });
     this.version = element("p", { class: "version quiet" });
     this.time = new Time(name, model, feed, does, () => this.show());
     this.marks = {};
+    this.readNote = "";
     this.box = element("article", { class: "pane", "aria-label": `Replica ${name}` },
       element("header", {}, element("h3", {}, element("i", { class: "hue", "aria-hidden": "true" }), name), this.state),
       this.version,
@@ -74,8 +75,12 @@ class Pane {
   }
 
   #field(key, title, write) {
-    const input = element("input", { "aria-label": `${title} at ${this.name}`, maxlength: 120, placeholder: "no title yet" });
-    const form = element("form", { class: "row", onsubmit: (event) => (event.preventDefault(), write(input.value)) }, input, element("button", { "aria-label": `Set the ${title.toLowerCase()} at ${this.name}` }, "Set"));
+    const input = element("input", { "aria-label": `${title} at ${this.name}`, maxlength: 120, placeholder: "no title yet", oninput: typed });
+    const form = element("form", { class: "row", onsubmit: (event) => {
+      event.preventDefault();
+      input.dataset.typed = "";
+      write(input.value);
+    } }, input, element("button", { "aria-label": `Set the ${title.toLowerCase()} at ${this.name}` }, "Set"));
     return { input, form };
   }
 
@@ -90,13 +95,13 @@ class Pane {
     if (item && (await this.does("write", { replica: this.name, stream: PARTY, command: "AddItem", fields: { item } }))) this.item.value = "";
   }
 
-  /** What was typed, as one edit: what is the same at both ends stays untouched. */
+  /** What was typed, as one edit of what the replica reads by now. */
   #noted() {
-    const before = [...(this.shownNote ?? "")], after = [...this.note.value];
-    let start = 0, end = 0;
-    while (start < Math.min(before.length, after.length) && before[start] === after[start]) start++;
-    while (end < Math.min(before.length, after.length) - start && before[before.length - 1 - end] === after[after.length - 1 - end]) end++;
-    const fields = { at: start, delete: before.length - start - end, insert: after.slice(start, after.length - end).join("") };
+    const fields = edit(this.readNote, this.note.value);
+    const since = edit(this.readNote, this.model.replicas.get(this.name).presents?.party?.note ?? "");
+    if (since.at + since.delete <= fields.at) fields.at += since.insert.length - since.delete;
+    this.note.dataset.typed = "";
+    fields.insert = fields.insert.join("");
     if (fields.delete || fields.insert) this.does("write", { replica: this.name, stream: PARTY, command: "EditNote", fields });
   }
 
@@ -121,10 +126,10 @@ class Pane {
   }
 
   #read({ party = {}, orders = [], stock = {} }, unshared) {
-    if (document.activeElement !== this.title.input) this.title.input.value = party.name ?? "";
-    if (document.activeElement !== this.note) {
-      this.note.value = party.note ?? "";
-      this.shownNote = this.note.value;
+    if (!this.title.input.dataset.typed) put(this.title.input, party.name ?? "");
+    if (!this.note.dataset.typed) {
+      this.readNote = party.note ?? "";
+      put(this.note, this.readNote);
     }
     say(this.purse, String(party.purse ?? 0));
     const items = party.items ?? [];
@@ -158,4 +163,26 @@ class Pane {
 
 function standing({ behind, ahead }) {
   return behind || ahead ? `${behind} behind, ${ahead} ahead` : "in step";
+}
+
+/** Somebody has typed here, and has not sent it. */
+function typed({ target }) {
+  target.dataset.typed = "yes";
+}
+
+/** Set what a field holds, and leave the caret where it was. */
+function put(field, text) {
+  if (field.value === text) return;
+  const { selectionStart, selectionEnd } = field;
+  field.value = text;
+  if (document.activeElement === field) field.setSelectionRange(Math.min(selectionStart, text.length), Math.min(selectionEnd, text.length));
+}
+
+/** What makes one text of another, in code points: what is the same at both ends stays untouched. */
+function edit(before, after) {
+  const [old, now] = [[...before], [...after]], shorter = Math.min(old.length, now.length);
+  let start = 0, end = 0;
+  while (start < shorter && old[start] === now[start]) start++;
+  while (end < shorter - start && old[old.length - 1 - end] === now[now.length - 1 - end]) end++;
+  return { at: start, delete: old.length - start - end, insert: now.slice(start, now.length - end) };
 }

@@ -142,9 +142,9 @@ export class Topology {
     if (kind === "link") {
       const { a, b } = this.#link(key);
       const states = STATES.map(([state, words]) => element("button", {
-        type: "button", "data-state": state, "aria-label": `${a} – ${b}: ${inWords({ a, b, state })}`, onclick: () => this.turn(key, state),
+        type: "button", "data-state": state, onclick: () => this.turn(key, state),
       }, words.replace("Only →", `${a} → ${b}`).replace("Only ←", `${b} → ${a}`)));
-      box.replaceChildren(element("strong", {}, `${a} – ${b}`), element("div", { class: "row", role: "group", "aria-label": "State of the link" }, ...states));
+      box.replaceChildren(element("strong", {}, `${a} – ${b}`), element("div", { class: "row", role: "group", "aria-label": `State of the link ${a} – ${b}` }, ...states));
     } else {
       const life = element("button", { type: "button", class: "life", onclick: () => this.does(this.model.replicas.get(key).up ? "kill" : "restart", { replica: key }) });
       box.replaceChildren(
