@@ -71,7 +71,7 @@ class Pane {
   #part(key, title, stream, path, ...children) {
     const mark = (this.marks[key] = element("span", { class: "unshared", hidden: true }, "unshared"));
     const why = path ? element("button", { type: "button", class: "ask", "aria-label": `Why ${title.toLowerCase()} at ${this.name}`, onclick: () => this.why.ask(this.name, stream, path) }, "why?") : null;
-    return element("section", { class: "part", "aria-label": `${title} at ${this.name}` }, element("div", { class: "label" }, element("h4", {}, title), mark, why), ...children);
+    return element("div", { class: "part" }, element("div", { class: "label" }, element("h4", {}, title), mark, why), ...children);
   }
 
   #field(key, title, write) {
