@@ -33,6 +33,7 @@ export class Panes {
 
   show(topics) {
     const all = topics.has("members") || topics.has("reset") || topics.has("standing");
+    if (topics.has("reset")) for (const { time } of this.#panes.values()) time.past = null;
     for (const [name, pane] of this.#panes) if (all || topics.has(`replica ${name}`)) pane.show();
   }
 }
