@@ -1,4 +1,4 @@
-"""`python -m demo partition`, `orders` and `play FILE`: what Anabranch does, with real processes."""
+"""`python -m demo partition`, `orders`, `play FILE` and `lessons`: what Anabranch does, with real processes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from dataclasses import asdict
 import msgspec
 from rich.console import Console
 
+from demo.lessons import LESSONS, lesson, scenario_called
+from demo.lessons_terminal import lead
 from demo.orders import Outcome, orders
 from demo.partition import NAMES, Verdict, partition
-from demo.playing import in_process, scenario_called, tell_end, with_processes
+from demo.playing import in_process, tell_end, with_processes
 from demo.process import WorkerFailed
 from demo.telling import Teller
 from replica.app import NoSuchApp
@@ -39,9 +41,13 @@ def main() -> int:
         "-a", "--app", action="append", default=[], metavar="MODULE[:CLASS]",
         help="the aggregates, in place of those that the file names",
     )  # fmt: skip
-    for story in (parting, selling, playing):
+    teaching = stories.add_parser("lessons", help="six lessons, step by step (docs/demo.md)")
+    teaching.add_argument("lesson", nargs="?", help="its name or number, or a file; all unless said")
+    for story in (parting, selling, playing, teaching):
         story.add_argument("--json", action="store_true", help="say nothing but one JSON object at the end")
     arguments = parser.parse_args()
+    if arguments.story == "lessons":
+        return taught(arguments)
     teller = Teller(None if arguments.json else Console())
     if arguments.story == "play":
         return played(arguments, teller)
@@ -61,6 +67,21 @@ def main() -> int:
     return 0 if verdict.converged else 1
 
 
+def taught(arguments: argparse.Namespace) -> int:
+    """Show the lessons, or one: 0 where all of it held, 1 where something did not, 2 where there is none."""
+    try:
+        lessons = LESSONS if arguments.lesson is None else (lesson(arguments.lesson),)
+        return lead(lessons, as_json=arguments.json)
+    except (ScenarioError, NoSuchApp) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except WorkerFailed as failure:
+        print(f"The lesson broke off: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
 def played(arguments: argparse.Namespace, teller: Teller) -> int:
     """Play a scenario from a file: 0 where all of it held, 1 where something did not, 2 where it makes no sense."""
     try:
@@ -78,7 +99,7 @@ def played(arguments: argparse.Namespace, teller: Teller) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    tell_end(report, teller)
+    tell_end(report, scenario.rule, teller)
     if arguments.json:
         plain = {"held": report.held, "converged": report.converged, **msgspec.to_builtins(report)}
         print(msgspec.json.encode(plain).decode())

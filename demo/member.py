@@ -14,9 +14,11 @@ from typing import Any
 import msgspec
 
 from demo.worker import Answer, Clock, Worker, serve_requests
+from merge.version import VersionVector
 from replica import AnabranchError, NotObserved, Refused
 from replica.app import kinds_of, load
 from replica.decider import Decider
+from replica.introduction import CATEGORY
 from replica.scenario import STORE, chance_of, typed
 from sync import Node
 from sync.testing import View, Ways, Wrote, reading, refusal
@@ -28,9 +30,10 @@ class Member(Worker):
     def __init__(self, node: Node, clock: Clock, aggregates: Sequence[type[Decider]]) -> None:
         super().__init__(node)
         self._clock, self._aggregates, self._kinds = clock, aggregates, kinds_of(aggregates)
+        self._told = VersionVector()
         self._doing |= {
             "shape": self.shape, "write": self.write, "hear": self.hear, "fork": self.fork,
-            "retire": self.retire, "look": self.look,
+            "retire": self.retire, "look": self.look, "news": self.news,
         }  # fmt: skip
 
     async def shape(self, peer: str, ways: Answer) -> Answer:
@@ -86,6 +89,19 @@ class Member(Worker):
             except AnabranchError as error:
                 read[stream] = str(error), str(error)
         return _plain(View.of(replica.version, replica.stable, replica.status().due, now, read))
+
+    async def news(self) -> Answer:
+        """The events that have come in since this was asked for last, from wherever; without introductions."""
+        replica = self._node.replica
+        after, self._told = self._told, replica.version
+        records = [one async for decision in replica.commits(after=after, upto=self._told) for one in decision]
+        told = [one for one in records if not one.stream.startswith(f"{CATEGORY}/")]
+        return {
+            "events": [
+                {"dot": str(one.dot), "stamp": one.stamp, "stream": one.stream, "said": str(one).split(" ", 1)[1]}
+                for one in told
+            ]
+        }
 
 
 def _plain(value: Any) -> Answer:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -27,15 +28,16 @@ PAUSE = 0.02
 """Seconds between two looks at them."""
 NAP = 2000
 """ms that a wait of a scenario takes at most; the clocks go on by all of it."""
-SCENARIOS = Path(__file__).parent / "scenarios"
-"""Those that come with the demo."""
 
 
-def scenario_called(name: str) -> Path:
-    """The file of a scenario: a path, or the name of one that comes with the demo."""
-    path = Path(name)
-    ours = SCENARIOS / f"{name}.json"
-    return ours if not path.exists() and ours.is_file() else path
+class Told(msgspec.Struct, frozen=True):
+    """An event, as a replica tells of it."""
+
+    stamp: tuple[int, int, int]
+    dot: str
+    stream: str
+    said: str
+    """Type and fields, as Python would show them."""
 
 
 class Processes:
@@ -103,6 +105,11 @@ class Processes:
         asked = [self._processes[name].ask("look", now=now, deep=deep) for name, now in clocks.items()]
         return dict(zip(clocks, msgspec.convert(await asyncio.gather(*asked), list[View]), strict=True))
 
+    async def news(self, name: str) -> list[Told]:
+        """The events that a replica holds and has not told of yet; all of them where it has begun again."""
+        answer = await self._processes[name].ask("news")
+        return msgspec.convert(answer["events"], list[Told])
+
     async def go_on(self) -> None:
         await asyncio.sleep(PAUSE)
 
@@ -114,16 +121,22 @@ class Processes:
         await asyncio.gather(*(process.stop() for process in self._processes.values() if process.started))
 
 
-async def with_processes(scenario: Scenario, app: Sequence[str], teller: Teller) -> Report:
-    """Play a scenario with real processes. ScenarioError, before any begins, where it makes no sense."""
-    kinds = app_of(scenario, load(app)[0])
-    director = Director(scenario, kinds, Telling(teller))
+@asynccontextmanager
+async def network(app: Sequence[str]) -> AsyncIterator[Processes]:
+    """Room for replicas that fold these aggregates: their processes, and their files, are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="anabranch-") as folder:
-        stage = Processes(Path(folder), app or scenario.app)
+        stage = Processes(Path(folder), app)
         try:
-            return await director.run(stage)
+            yield stage
         finally:
             await stage.stop()
+
+
+async def with_processes(scenario: Scenario, app: Sequence[str], teller: Teller) -> Report:
+    """Play a scenario with real processes. ScenarioError, before any begins, where it makes no sense."""
+    director = Director(scenario, app_of(scenario, load(app)[0]), Telling(teller))
+    async with network(app or scenario.app) as stage:
+        return await director.run(stage)
 
 
 def in_process(scenario: Scenario, app: Sequence[str], teller: Teller) -> Report:
@@ -146,8 +159,8 @@ class Telling:
         self._teller.line(f"{happened.number:>3} {mark} {happened.step}{came}", "" if happened.held else "bold red")
 
 
-def tell_end(report: Report, teller: Teller) -> None:
-    """What is read at the end, and whether everything held."""
+def tell_end(report: Report, rule: str, teller: Teller) -> None:
+    """What is read at the end, what it teaches, and whether everything held."""
     teller.line()
     for name, view in [*report.replicas.items()][: 1 if report.converged else None]:
         version = " ".join(f"{one}:{seq}" for one, seq in sorted(view.version.items()))
@@ -155,6 +168,9 @@ def tell_end(report: Report, teller: Teller) -> None:
         for stream, reading in view.readings.items():
             teller.line(f"    {stream}  {msgspec.json.encode(reading).decode()}")
     teller.line()
+    if rule:
+        teller.line(rule)
+        teller.line()
     together = "CONVERGED" if report.converged else "APART"
     if report.held:
         teller.line(f"{together}  all {len(report.steps)} steps went as they should", "bold green")

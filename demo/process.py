@@ -56,12 +56,13 @@ class Process:
         """Start it, and wait until it listens; on the port that it had before, if it had one."""
         options = [*self.options] if self.seed is None else [*self.options, "--seed", str(self.seed)]
         ready = self._expect(0)
-        self.started = True
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", self.module, str(self.path), self.name, "--port", str(self.port), *options,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            process_group=0,  # an interrupt at the terminal is for the parent, which ends this in good order
         )  # fmt: skip
+        self.started = True
         self._reading = asyncio.create_task(self._read())
         async with asyncio.timeout(START):
             self.port = (await ready)["port"]

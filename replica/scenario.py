@@ -79,6 +79,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     title: str = ""
     text: str = ""
     """What it shows, for a person."""
+    rule: str = ""
+    """What it teaches, for a person: told at the end, beside what came of it."""
     app: tuple[str, ...] = ()
     """The aggregates that it is about: `demo.party:Party`, or a module. The players may be given others."""
     links: tuple[tuple[str, str], ...] | None = None
@@ -97,7 +99,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     def to_json(self) -> str:
         """The scenario as a file has it."""
         head: dict[str, Any] = {"version": VERSION, **msgspec.to_builtins(self)}
-        order = ["version", "title", "text", "app", "replicas", "links", "clock", "seeds"]
+        order = ["version", "title", "text", "rule", "app", "replicas", "links", "clock", "seeds"]
         lines = [f'"{key}": {_line(head[key])}' for key in order if key in head]
         steps = ",\n".join(f"  {_line(msgspec.to_builtins(step))}" for step in self.steps)
         return "{" + ",\n ".join([*lines, f'"steps": [\n{steps}\n ]' if steps else '"steps": []']) + "}\n"

@@ -12,7 +12,8 @@ from typing import get_args
 import msgspec
 import pytest
 
-from demo.playing import SCENARIOS, with_processes
+from demo.lessons import SCENARIOS
+from demo.playing import with_processes
 from demo.telling import Teller
 from replica import Command
 from replica.app import NoSuchApp
@@ -34,17 +35,15 @@ def with_real_ones(scenario):
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
-def test_a_scenario_of_the_demo_holds_and_comes_to_the_same_with_real_processes(path):
-    """All that it expects is so; step by step, and in the end, versions, digests and readings are equal."""
-    scenario = Scenario.read(path)
-    report = play(scenario)
+def test_a_scenario_of_the_demo_holds(path):
+    """All that it expects is so, and all converge. (tests/test_lessons.py plays them with real processes.)"""
+    report = play(Scenario.read(path))
     assert report.held, report.failed
     assert report.converged
-    assert with_real_ones(scenario) == report
 
 
 def test_the_demo_brings_the_six_scenarios_written_as_the_format_writes_them():
-    """Each has a title, a text, words to be said and expectations; its file is what `to_json` makes of it."""
+    """Each has a title, a text, a rule and expectations; its file is what `to_json` makes of it."""
     assert [path.stem for path in OURS] == [
         "concurrent-rename", "crash-during-sync", "delete-against-edit", "last-piece", "offline-edits",
         "split-brain-counter",
@@ -52,8 +51,7 @@ def test_the_demo_brings_the_six_scenarios_written_as_the_format_writes_them():
     for path in OURS:
         scenario = Scenario.read(path)
         assert path.read_text() == scenario.to_json()
-        assert all([scenario.title, scenario.text, scenario.app])
-        assert sum(bool(step.say) for step in scenario.steps) >= 3
+        assert all([scenario.title, scenario.text, scenario.rule, scenario.app])
         assert sum(step.do.startswith("expect") for step in scenario.steps) >= 3
 
 
@@ -160,7 +158,7 @@ def test_a_scenario_is_told_as_it_is_played():
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[1] == "The last product, sold twice"
-    assert "Alice is killed in between." in lines
+    assert "Before ben has paid, alice is killed." in lines
     assert "  6   alice is killed" in lines
     assert any(line.startswith("    order/o2  {") and '"stage":"failed"' in line for line in lines)
     assert lines[-1] == "CONVERGED  all 20 steps went as they should"

@@ -10,7 +10,7 @@ Rule 2. An expectation that is not met is noted, and the scenario goes on: what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -126,22 +126,54 @@ class Director:
 
     async def run(self, stage: Stage) -> Report:
         """Play it to the end."""
+        await self.begin(stage)
+        while self.coming is not None:
+            await self.go(stage)
+        return await self.report(stage)
+
+    # --- step by step: `begin`, then `go` while a step is coming, then `report` ---
+
+    async def begin(self, stage: Stage) -> None:
+        """The replicas begin, and are linked."""
         await self._begin(stage, *self.scenario.replicas)
         for here, there in self.scenario.pairs:
             await self._link(stage, here, there)
         await self._rest(stage)
-        for number, step in enumerate(self.scenario.steps, 1):
-            if isinstance(step, Expectation):
-                found, held = await self._expect(stage, number, step)
-                came = "" if held else found
-            else:
-                came = await self._play(stage, number, step)
-                apart = await self._rest(stage, bad=isinstance(step, Settle))
-                came, held = "; ".join(filter(None, [came, apart])), not apart
-            happened = Happened(number, step.do, str(step), came, held)
-            self._steps.append(happened)
-            self._tell(step, happened)
-        return Report(self.scenario.title, tuple(self._steps), await self._look(stage, deep=True))
+
+    @property
+    def coming(self) -> AnyStep | None:
+        """The step that `go` plays; None after the last one."""
+        played = len(self._steps)
+        return self.scenario.steps[played] if played < len(self.scenario.steps) else None
+
+    async def go(self, stage: Stage) -> Happened:
+        """Play the step that is coming."""
+        number = len(self._steps) + 1
+        step = self.scenario.steps[number - 1]
+        if isinstance(step, Expectation):
+            found, held = await self._expect(stage, number, step)
+            came = "" if held else found
+        else:
+            came = await self._play(stage, number, step)
+            apart = await self._rest(stage, bad=isinstance(step, Settle))
+            came, held = "; ".join(filter(None, [came, apart])), not apart
+        happened = Happened(number, step.do, str(step), came, held)
+        self._steps.append(happened)
+        self._tell(step, happened)
+        return happened
+
+    async def report(self, stage: Stage) -> Report:
+        """How it has gone so far."""
+        return Report(self.scenario.title, tuple(self._steps), await self.look(stage, deep=True))
+
+    async def look(self, stage: Stage, deep: bool = False) -> dict[str, View]:
+        """What those who are up hold now."""
+        return await stage.look({name: self._clock(name) for name in self._up}, deep)
+
+    @property
+    def links(self) -> Mapping[tuple[str, str], Ways]:
+        """How each link is, from whom dials to whom answers."""
+        return {**self._links}
 
     async def _play(self, stage: Stage, number: int, step: AnyStep) -> str:
         """Do a step; what came of it, in words, where that does not go without saying."""
@@ -211,15 +243,12 @@ class Director:
             found.setdefault(min(group[name]), []).append(name)
         return [*found.values()]
 
-    async def _look(self, stage: Stage, deep: bool = False) -> dict[str, View]:
-        return await stage.look({name: self._clock(name) for name in self._up}, deep)
-
     async def _rest(self, stage: Stage, bad: bool = False) -> str:
         """Wait until all who are linked hold the same, and have done what is due; or say why that does not come."""
         groups = self._groups(bad)
         why = ""
         for _ in range(stage.patience):
-            views = await self._look(stage)
+            views = await self.look(stage)
             why = _restless(groups, views)
             if not why:
                 return ""
@@ -234,12 +263,12 @@ class Director:
             refused = self._wrote.refused
             words = "it was recorded" if refused is None else f"refused: {refused}"
             return words, refused is not None and step.because in refused
-        views = await self._look(stage, deep=True)
+        views = await self.look(stage, deep=True)
         match step:
             case ExpectReading(_, equals, at, name):
                 stream = self._streams[number]
                 names = [*views] if name is None else [name]
-                found = {one: _pointed(views[one].readings.get(stream), at) for one in names}
+                found = {one: pointed(views[one].readings.get(stream), at) for one in names}
                 wrong = {one: value for one, value in found.items() if value != equals}
                 return "; ".join(f"{one} reads {shown(value)}" for one, value in wrong.items()), bool(
                     found
@@ -328,7 +357,7 @@ class _Nowhere:
         return "nothing there"
 
 
-def _pointed(value: Any, pointer: str) -> Any:
+def pointed(value: Any, pointer: str) -> Any:
     """What a JSON pointer (RFC 6901) leads to."""
     for part in pointer.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
