@@ -7,13 +7,14 @@ SOURCES := merge replica sync demo tests $(wildcard bench)
 help:
 	@echo "make demo    three replicas part, write on, and meet again"
 	@echo "make orders  three places sell one lamp: a crash, a cut, an oversell, and its repair"
+	@echo "make lessons six lessons, step by step (LESSON=concurrent-rename)"
 	@echo "make play    a scenario file, with real processes (FILE=last-piece)"
 	@echo "make test    the test suite"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make soak    thousands of simulated schedules (SEEDS=0-5000)"
 	@echo "make fuzz    inputs by coverage, for the doors of frames and blocks (SECONDS=900)"
 	@echo "make crash   SIGKILL and power cuts (KILLS=2000 IMAGES=10000)"
-	@echo "make bench   measurements beside other systems (some minutes)"
+	@echo "make bench   measurements beside other systems (about 25 minutes)"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(PY):
@@ -40,6 +41,9 @@ demo: $(VENV)/.demo
 
 orders: $(VENV)/.demo
 	@$(PY) -m demo orders
+
+lessons: $(VENV)/.demo
+	@$(PY) -m demo lessons $(LESSON)
 
 play: $(VENV)/.demo
 	@$(PY) -m demo play $(or $(FILE),last-piece)
@@ -68,6 +72,6 @@ crash: $(VENV)/.dev
 	$(PY) -m tests.power --images $(or $(IMAGES),10000)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) bench/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
-.PHONY: help demo orders play test check bench soak fuzz crash clean
+.PHONY: help demo orders lessons play test check bench soak fuzz crash clean

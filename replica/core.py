@@ -243,6 +243,14 @@ class Core:
         self.touch(stream)
         return aggregate, state
 
+    def lacks(self, stream: str) -> bool:
+        """Would a decision in that stream have to wait for its present?"""
+        memory = self.now
+        known = stream.split("/", 1)[0] in self.aggregates
+        return known and not any(
+            stream in here for here in (memory.presents, memory.backlog.presents, memory.poison)
+        )
+
     def touch(self, stream: str) -> None:
         """A stream is used: its present is not the next to leave memory."""
         self._used.pop(stream, None)
@@ -363,7 +371,7 @@ class Core:
         """What a command id led to; Missing where that has not been looked up."""
         commands = self.now.commands
         if command not in commands:
-            raise Missing(command=command)
+            raise Missing(commands=(command,))
         return commands[command]
 
     def heard_of(self, done: Done) -> None:
@@ -397,8 +405,9 @@ class Core:
             self.complaints += loaded.damaged
             fold_afresh(self, stream, loaded)
 
-    def supply_command(self, command: str, done: Done | None) -> None:
-        self._remember_command(command, done)
+    def supply_commands(self, commands: Mapping[str, Done | None]) -> None:
+        for command, done in commands.items():
+            self._remember_command(command, done)
 
     def supply_ends(self, ends: dict[int, End]) -> None:
         memory = self.draft.memory

@@ -52,10 +52,9 @@ def load(reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider
     if missing.streams:
         streams = load_streams(reader, missing.streams, aggregate_of, types, missing.limits)
         return lambda core: core.supply_presents(streams)
-    if missing.command is not None:
-        command = missing.command
-        done = reader.log.command(command)
-        return lambda core: core.supply_command(command, done)
+    if missing.commands:
+        commands = {command: reader.log.command(command) for command in missing.commands}
+        return lambda core: core.supply_commands(commands)
     if missing.ends:
         rows = {row.number: row for lineage in reader.lineages.values() for row in lineage.rows}
         ends = {number: reader.end(rows[number]) for number in missing.ends}

@@ -105,7 +105,7 @@ class Members:
         if member == core.me or member not in here or not all(replica in here for replica in version.seqs):
             return
         before = self.observed.get(member, NOTHING)
-        after = before | version
+        after = version if before <= version else before | version
         if after != before:
             self.observed[member] = after
             self._counts(member)

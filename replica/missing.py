@@ -17,16 +17,16 @@ class Missing(Exception):
         *,
         streams: tuple[str, ...] = (),
         limits: Mapping[str, list[Limit]] | None = None,
-        command: str | None = None,
+        commands: tuple[str, ...] = (),
         ends: tuple[int, ...] = (),
         boundaries: tuple[Observed, ...] = (),
         arrange: list[Slice] | None = None,
     ) -> None:
-        super().__init__(streams, command, ends, boundaries, arrange)
+        super().__init__(streams, commands, ends, boundaries, arrange)
         self.streams = streams
         self.limits = limits or {}
         """What the folds of streams must be able to take."""
-        self.command = command
+        self.commands = commands
         self.ends = ends
         self.boundaries = boundaries
         self.arrange = arrange

@@ -39,6 +39,8 @@ log = logging.getLogger("anabranch.replica")
 T = TypeVar("T")
 PARTS = 16
 """Blocks that may have begun since one was sealed, before one is sealed though steps wait."""
+AHEAD = 256
+"""Presents that are read at once, beside those that a step is missing."""
 STEPS = 1024
 """Steps a transaction: enough to hide its fixed cost, few enough that the first is not kept waiting."""
 
@@ -46,10 +48,18 @@ STEPS = 1024
 class _Step(Generic[T]):
     """Something to play on the draft, and who waits for it."""
 
-    __slots__ = ("answer", "error", "play", "result")
+    __slots__ = ("answer", "command", "error", "play", "result", "stream")
 
-    def __init__(self, play: Callable[[], T], answer: asyncio.Future[T]) -> None:
+    def __init__(
+        self,
+        play: Callable[[], T],
+        answer: asyncio.Future[T],
+        stream: str | None = None,
+        command: str | None = None,
+    ) -> None:
         self.play, self.answer = play, answer
+        self.stream, self.command = stream, command
+        """What it is known to need: the present of a stream, what became of a command id."""
         self.result: T | None = None
         self.error: Exception | None = None
 
@@ -138,10 +148,13 @@ class Pump:
             stop()
             self._waiting.remove(ended)
 
-    def do(self, play: Callable[[], T]) -> asyncio.Future[T]:
-        """Play a step on the draft; what it returns, once it is durable."""
+    def do(self, play: Callable[[], T], stream: str | None = None, command: str | None = None) -> asyncio.Future[T]:
+        """Play a step on the draft; what it returns, once it is durable.
+
+        It may say which present it needs, and which command id it goes by: these are read with those of others.
+        """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        return self._enter(_Step(play, answer))
+        return self._enter(_Step(play, answer, stream, command))
 
     def ingest(self, pieces: Sequence[Slice], horizon: int | None) -> asyncio.Future[Ingested | Gap]:
         """Take commits from a peer, durably."""
@@ -193,24 +206,35 @@ class Pump:
             if missing is None:
                 return
             try:
-                await self._load(steps[stop], missing)
+                await self._load(steps[stop], missing, steps[stop + 1 :])
             except Exception as error:
                 steps[stop].error = error
                 steps[stop].settle()
                 stop += 1
             begin = stop
 
-    async def _load(self, step: _Step[Any], missing: Missing) -> None:
+    async def _load(self, step: _Step[Any], missing: Missing, later: list[_Step[Any]]) -> None:
+        """Read what a step is missing, and of the same kind what later ones will miss: in one hop, at one time."""
         core = self._core
         if missing.arrange is not None and isinstance(step, _IngestStep):
             pieces = missing.arrange
             step.placed = await self._backend.run(lambda log: arrange(reader_of(core, log), pieces))
             return
-        supply = await self._backend.run(
-            lambda log: load(reader_of(core, log), missing, core.aggregate_of, core.types)
-        )
+        together = _with_later(core, missing, later)
+        try:
+            supply = await self._read(together)
+        except Exception:
+            if together is missing:
+                raise
+            supply = await self._read(missing)  # what others miss is no reason for this one to fail
         supply(core)
         self.say_complaints()
+
+    async def _read(self, missing: Missing) -> Callable[[Core], None]:
+        core = self._core
+        return await self._backend.run(
+            lambda log: load(reader_of(core, log), missing, core.aggregate_of, core.types)
+        )
 
     async def _flush(self, steps: list[_Step[Any]]) -> None:
         """Make the draft durable; then answer, then tell."""
@@ -298,6 +322,22 @@ class Pump:
         except Exception:
             log.exception("%s: a full block could not be stored as one; it stays in its parts", self.name)
             self._unsealable.add(block)
+
+
+def _with_later(core: Core, missing: Missing, later: list[_Step[Any]]) -> Missing:
+    """What a step is missing, and what later ones will."""
+    if missing.streams and not missing.limits:
+        streams = dict.fromkeys(
+            [step.stream for step in later if isinstance(step.stream, str) and core.lacks(step.stream)]
+        )
+        more = [stream for stream in streams if stream not in missing.streams][:AHEAD]
+        return Missing(streams=(*missing.streams, *more)) if more else missing
+    if missing.commands:
+        known = core.now.commands
+        commands = dict.fromkeys([step.command for step in later if step.command and step.command not in known])
+        more = [command for command in commands if command not in missing.commands]
+        return Missing(commands=(*missing.commands, *more)) if more else missing
+    return missing
 
 
 @uncollected

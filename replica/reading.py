@@ -38,8 +38,10 @@ from replica.uncollected import uncollected
 
 BLOCKS = 8
 """Decoded blocks that are remembered: about 1 MiB each."""
-LAYOUTS = 32
-"""Blocks of which it is remembered how they lie: a batch ends within one of each log. About 0.2 MiB each."""
+LAYOUTS = 4
+"""Blocks of a log of which it is remembered how they lie: a batch ends within one of each log."""
+LAID_OUT = 65_536
+"""Commits in all blocks of which that is remembered: some 15 MiB."""
 
 
 class Boundary(NamedTuple):
@@ -108,7 +110,9 @@ class Blocks:
 
     def __init__(self) -> None:
         self._held: deque[tuple[int, Opened]] = deque(maxlen=BLOCKS)
-        self._layouts: deque[tuple[LogRow, Layout]] = deque(maxlen=LAYOUTS)
+        self._layouts: dict[int, deque[tuple[LogRow, Layout]]] = {}
+        self._commits = 0
+        """In all of these."""
 
     def find(self, row: LogRow, seq: int) -> Opened | None:
         """The block of a log in which event `seq` lies, if it is held."""
@@ -123,14 +127,22 @@ class Blocks:
 
     def layout(self, row: LogRow, seq: int) -> Layout | None:
         """How that block lies, if it is held."""
-        for held, layout in self._layouts:
-            if held.number == row.number and layout.piece.after < seq <= layout.piece.last <= row.head.seq:
+        for held, layout in self._layouts.get(row.number, ()):
+            if layout.piece.after < seq <= layout.piece.last <= row.head.seq:
                 if held == row or layout.piece.is_full:
                     return layout
         return None
 
     def add_layout(self, row: LogRow, layout: Layout) -> None:
-        self._layouts.append((row, layout))
+        """Hold one more, and let go of those of the logs that have been held longest where they are too many."""
+        here = self._layouts.setdefault(row.number, deque())
+        here.append((row, layout))
+        self._commits += len(layout.lasts)
+        if len(here) > LAYOUTS:
+            self._commits -= len(here.popleft()[1].lasts)
+        while self._commits > LAID_OUT and len(self._layouts) > 1:
+            oldest = self._layouts.pop(next(iter(self._layouts)))
+            self._commits -= sum(len(held.lasts) for _, held in oldest)
 
 
 def _believed(store: str, row: LogRow, block: Block) -> Slice | None:

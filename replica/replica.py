@@ -201,7 +201,7 @@ class Replica(TimeTravel):
         """
         note = make_note(command_id, correlation, cause)
         core, clock = self._core, self._clock
-        return await self._pump.do(lambda: core.execute(stream, command, clock(), note, expect))
+        return await self._pump.do(lambda: core.execute(stream, command, clock(), note, expect), stream, command_id)
 
     async def append(
         self,
@@ -212,7 +212,7 @@ class Replica(TimeTravel):
     ) -> Committed:
         """Record facts that were decided elsewhere (a sensor, an import), as one commit."""
         note = make_note(None, correlation, cause)
-        return await self._pump.do(lambda: self._core.append(stream, events, self._clock(), note))
+        return await self._pump.do(lambda: self._core.append(stream, events, self._clock(), note), stream)
 
     async def present(self, stream: str, *, after: VersionVector | None = None, settled: bool = False) -> Any:
         """The present of a stream: its aggregate, to be read. Immutable; a later one is another object.
@@ -231,7 +231,7 @@ class Replica(TimeTravel):
         if state is not None:
             core.touch(stream)
         else:
-            state, version = await self._pump.do(lambda: (core.state(stream), core.now.version))
+            state, version = await self._pump.do(lambda: (core.state(stream), core.now.version), stream)
         return core.aggregate_of(stream).present_of(state, stream, core.labelled(version))
 
     @property

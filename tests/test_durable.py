@@ -30,6 +30,8 @@ from replica import (
     WrongStore,
 )
 from replica.core import Core
+from replica.direct import load
+from replica.errors import DamagedLog
 from replica.readonly import ReadOnly
 from replica.sqlite import SqliteLog, SqliteThread
 from sync import linked
@@ -241,6 +243,38 @@ async def test_a_block_that_cannot_be_sealed_stays_in_its_parts(tmp_path, caplog
         await alice.execute(HOME, Count(1))
     async with opened(path, backend=SqliteThread(path)) as alice:
         assert (await alice.present(HOME)).count.value == 1
+
+
+@in_loop
+async def test_what_many_callers_miss_is_read_at_once(tmp_path, monkeypatch):
+    """Forty streams and forty command ids, in a few hops; one stream that cannot be read harms nobody else."""
+    names = [f"list/{number}" for number in range(40)]
+    async with opened(tmp_path / "a.db") as alice:
+        for name in names:
+            await alice.execute(name, AddItem("milk"), command_id=f"milk {name}")
+    asked: list[int] = []
+
+    def counted(reader, missing, *rest):
+        asked.append(len(missing.streams) + len(missing.commands))
+        if "list/7" in missing.streams:
+            raise DamagedLog("a hole")
+        return load(reader, missing, *rest)
+
+    monkeypatch.setattr("replica.pump.load", counted)
+    async with opened(tmp_path / "a.db") as alice:
+        version = alice.version
+        again = [alice.execute(name, AddItem("milk"), command_id=f"milk {name}") for name in names]
+        assert len({done.dots for done in await asyncio.gather(*again)}) == 40
+        assert alice.version == version
+        assert asked == [40]
+        found = await asyncio.gather(
+            *[alice.execute(name, AddItem("tea")) for name in (*names, None, 7)], return_exceptions=True
+        )
+        failed = [index for index, one in enumerate(found) if isinstance(one, BaseException)]
+        assert failed == [7, 40, 41]
+        assert isinstance(found[7], DamagedLog)
+        for name in set(names) - {"list/7"}:
+            assert (await alice.present(name)).items == {"milk", "tea"}
 
 
 @in_loop
