@@ -1,4 +1,4 @@
-"""`python -m demo partition`, `orders`, `play FILE` and `lessons`: what Anabranch does, with real processes."""
+"""`python -m demo partition`, `orders`, `play FILE`, `lessons`, `web`: what Anabranch does, with real processes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from demo.partition import NAMES, Verdict, partition
 from demo.playing import in_process, tell_end, with_processes
 from demo.process import WorkerFailed
 from demo.telling import Teller
+from demo.web.story import PortTaken, show
 from replica.app import NoSuchApp
 from replica.scenario import Scenario, ScenarioError
 
@@ -43,11 +44,19 @@ def main() -> int:
     )  # fmt: skip
     teaching = stories.add_parser("lessons", help="six lessons, step by step (docs/demo.md)")
     teaching.add_argument("lesson", nargs="?", help="its name or number, or a file; all unless said")
+    watching = stories.add_parser("web", help="replicas that part and meet, in a browser")
+    watching.add_argument(
+        "--replicas", type=int, default=3, metavar="N", choices=range(2, 6), help="how many processes (2 to 5)"
+    )
+    watching.add_argument("--port", type=int, help="where the page is (8421 or any free one, unless said)")
+    watching.add_argument("--browser", action="store_true", help="open the page as well")
     for story in (parting, selling, playing, teaching):
         story.add_argument("--json", action="store_true", help="say nothing but one JSON object at the end")
     arguments = parser.parse_args()
     if arguments.story == "lessons":
         return taught(arguments)
+    if arguments.story == "web":
+        return watched(arguments)
     teller = Teller(None if arguments.json else Console())
     if arguments.story == "play":
         return played(arguments, teller)
@@ -80,6 +89,16 @@ def taught(arguments: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def watched(arguments: argparse.Namespace) -> int:
+    """Show the network in a browser, until somebody ends it: 0; 1 where it could not be."""
+    try:
+        asyncio.run(show(arguments.replicas, arguments.port, browser=arguments.browser))
+    except (PortTaken, WorkerFailed) as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
 
 
 def played(arguments: argparse.Namespace, teller: Teller) -> int:

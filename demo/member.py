@@ -2,13 +2,15 @@
 
 What it is told to do is what `demo.playing` asks for, a request a line (see `demo.worker`). Its clock stands where
 the last request has set it, and its id and chance follow from its name, so that what comes of it can be compared.
+Where no clock is given it has the wall clock, and chance is chance.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -41,7 +43,7 @@ class Member(Worker):
         msgspec.convert(ways, Ways).shape(self._gates[peer])
         return {}
 
-    async def write(self, stream: str, command: Answer | None, events: list[Answer], now: int) -> Answer:
+    async def write(self, stream: str, command: Answer | None, events: list[Answer], now: int | None) -> Answer:
         """Decide on a command, or record events."""
         self._clock.now = now
         replica = self._node.replica
@@ -109,13 +111,20 @@ def _plain(value: Any) -> Answer:
     return plain
 
 
-async def work(given: argparse.Namespace) -> None:
+@asynccontextmanager
+async def opened(given: argparse.Namespace) -> AsyncIterator[tuple[Node, Clock, list[type[Decider]]]]:
+    """The node that the command line describes, its clock, and what it folds."""
     clock, (aggregates, _) = Clock(), load(given.app)
     clock.now = given.now
+    random = None if given.now is None else chance_of(given.name, given.start)
     async with Node.open(
-        given.path, store=STORE, name=given.name, aggregates=aggregates, port=given.port, clock=clock,
-        random=chance_of(given.name, given.start),
-    ) as node:  # fmt: skip
+        given.path, store=STORE, name=given.name, aggregates=aggregates, port=given.port, clock=clock, random=random
+    ) as node:
+        yield node, clock, aggregates
+
+
+async def work(given: argparse.Namespace) -> None:
+    async with opened(given) as (node, clock, aggregates):
         await serve_requests(node, Member(node, clock, aggregates))
 
 
@@ -126,7 +135,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("name")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--app", action="append", required=True, help="the aggregates: module, or module:Class")
-    parser.add_argument("--now", type=int, required=True, help="where the clock stands (ms)")
+    parser.add_argument("--now", type=int, help="where the clock stands (ms); it runs unless said")
     parser.add_argument("--start", type=int, default=1, help="how often it has been started, with this")
     return parser.parse_args()
 

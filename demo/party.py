@@ -50,6 +50,14 @@ class WriteNote(Command, frozen=True):
     text: str
 
 
+class EditNote(Command, frozen=True):
+    """Put `insert` in the place of `delete` code points of the note, from `at` on."""
+
+    at: int
+    delete: int
+    insert: str
+
+
 class Party(Aggregate):
     """A name, a shopping list, a purse, and a note that everybody writes in."""
 
@@ -61,7 +69,7 @@ class Party(Aggregate):
     purse = PNCounter()
     note = Text()
 
-    def decide(self, command: Command, given: Given) -> Event:
+    def decide(self, command: Command, given: Given) -> Event | None:
         match command:
             case NameParty(name):
                 return PartyNamed(name)
@@ -75,6 +83,11 @@ class Party(Aggregate):
                 return MoneyAdded(amount)
             case WriteNote(text):
                 return NoteEdited(self.note.insert(len(self.note), text, given.replica))
+            case EditNote(at, delete, _) if not 0 <= at <= at + delete <= len(self.note):
+                raise Refused(f"the note has {len(self.note)} characters, and none at {at} to {at + delete}")
+            case EditNote(at, delete, insert):
+                update = self.note.edit([(at, at + delete, insert)], given.replica)
+                return NoteEdited(update) if update is not None else None
         raise Refused(f"a party knows nothing of {type(command).__name__}")
 
     def effect(self, event: Any) -> Any:
@@ -91,5 +104,5 @@ class Party(Aggregate):
                 return self.note.apply(update)
 
 
-COMMANDS = {kind.__name__: kind for kind in (NameParty, AddItem, RemoveItem, AddMoney, WriteNote)}
+COMMANDS = {kind.__name__: kind for kind in (NameParty, AddItem, RemoveItem, AddMoney, WriteNote, EditNote)}
 STREAM = "party/summer"

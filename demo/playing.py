@@ -46,26 +46,30 @@ class Processes:
     patience = round(LONGEST / PAUSE)
 
     def __init__(self, folder: Path, app: Sequence[str]) -> None:
-        self._folder, self._app = folder, [word for spec in app for word in ("--app", spec)]
+        self.folder, self._app = folder, [word for spec in app for word in ("--app", spec)]
         self._processes: dict[str, Process] = {}
         self._starts: dict[str, int] = {}
         self._links: dict[tuple[str, str], Ways] = {}
 
     def _path(self, name: str) -> str:
-        return str(self._folder / f"{name}.db")
+        return str(self.folder / f"{name}.db")
 
-    async def begin(self, clocks: Mapping[str, int]) -> None:
+    def _process(self, name: str) -> Process:
+        return Process(name, Path(self._path(name)), module="demo.member")
+
+    async def begin(self, clocks: Mapping[str, int | None]) -> None:
         await asyncio.gather(*(self._start(name, now) for name, now in clocks.items()))
         for (here, there), ways in self._links.items():
             if here in clocks:
                 await self.link(here, there, ways)
 
-    async def _start(self, name: str, now: int) -> None:
+    async def _start(self, name: str, now: int | None) -> None:
         process = self._processes.get(name)
         if process is None:
-            process = self._processes[name] = Process(name, Path(self._path(name)), module="demo.member")
+            process = self._processes[name] = self._process(name)
         self._starts[name] = self._starts.get(name, 0) + 1
-        process.options = ["--now", str(now), "--start", str(self._starts[name]), *self._app]
+        clock = [] if now is None else ["--now", str(now), "--start", str(self._starts[name])]
+        process.options = [*clock, *self._app]
         await process.start()
 
     async def end(self, name: str) -> None:
@@ -82,7 +86,7 @@ class Processes:
         if self._processes[here].running:
             await self._processes[here].ask("shape", peer=there, ways=msgspec.to_builtins(ways))
 
-    async def write(self, name: str, stream: str, write: Write, now: int) -> Wrote:
+    async def write(self, name: str, stream: str, write: Write, now: int | None) -> Wrote:
         answer = await self._processes[name].ask(
             "write", stream=stream, command=write.command, events=write.events, now=now
         )

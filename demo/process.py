@@ -16,6 +16,10 @@ START = 20.0
 """Seconds that a process may take to open its file and listen: many times what it takes."""
 
 
+LINE = 1 << 26
+"""Bytes that a line may have: a present is told in one."""
+
+
 class WorkerFailed(Exception):
     """A replica process ended, or answered with an error."""
 
@@ -31,10 +35,13 @@ class Process:
         module: str = "demo.worker",
         hear: Callable[[str, dict[str, Any]], None] = lambda name, told: None,
         options: Sequence[str] = (),
+        inherits: Sequence[int] = (),
     ) -> None:
         self.name, self.path, self.seed, self.module, self.hear = name, path, seed, module, hear
         self.options = options
         """What else its command line says when it is started the next time."""
+        self.inherits = inherits
+        """Open files that it has as well."""
         self.port = 0
         self.started = False
         self._numbers = itertools.count(1)
@@ -58,8 +65,9 @@ class Process:
         ready = self._expect(0)
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", self.module, str(self.path), self.name, "--port", str(self.port), *options,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            pass_fds=self.inherits,
             process_group=0,  # an interrupt at the terminal is for the parent, which ends this in good order
         )  # fmt: skip
         self.started = True
@@ -69,6 +77,8 @@ class Process:
 
     async def ask(self, do: str, **fields: Any) -> dict[str, Any]:
         """The answer to one request; WorkerFailed where there is none."""
+        if not self.running or self._reading.done():
+            raise WorkerFailed(f"{self.name} is down")
         number = next(self._numbers)
         answer = self._expect(number)
         assert self._process.stdin is not None

@@ -14,6 +14,7 @@ SAID = {
     "RemoveItem": "removes {item}",
     "AddMoney": "{amount:+d} to the purse",
     "WriteNote": 'writes "{text}"',
+    "EditNote": 'writes "{insert}" in the place of {delete} characters',
 }
 STYLES = {"COMMAND": "bold", "EVENT": "green", "SIDE EFFECT": "yellow", "REPLAY": "dim"}
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
