@@ -80,13 +80,13 @@ export class Lessons {
     found("lesson").hidden = !lesson;
     for (const button of found("lesson-list").children) set(button, "aria-pressed", button.dataset.key === lesson?.name);
     if (!lesson) return;
-    const { title, text, step, steps, came = [], done, held } = lesson;
+    const { title, text, rule, step, steps, came, done, held } = lesson;
     say(found("lesson-name"), title);
     say(found("lesson-text"), text);
     say(found("lesson-count"), `Step ${step} of ${steps.length}`);
     const told = steps.slice(0, step).filter((one) => one.say);
     say(found("lesson-say"), told.length ? told[told.length - 1].say : "Press n for the first step.");
-    say(found("lesson-verdict"), done ? (held ? `All ${steps.length} steps went as they should.` : `Not as it should be: step ${came.filter((one) => !one.held).map((one) => one.number).join(", ")}.`) : "");
+    say(found("lesson-verdict"), done ? (held ? `All ${steps.length} steps went as they should. ${rule}` : `Not as it should be: step ${came.filter((one) => !one.held).map((one) => one.number).join(", ")}.`) : "");
     set(found("lesson-verdict"), "data-held", done ? held : "");
     found("lesson-next").disabled = found("lesson-play").disabled = done;
     const list = found("lesson-steps");
@@ -95,7 +95,7 @@ export class Lessons {
       row.className = at + 1 === step ? "at" : at < step ? "past" : "";
       if (result) {
         row.classList.toggle("failed", !result.held);
-        say(row.lastElementChild, result.came ?? "");
+        say(row.lastElementChild, result.came);
       }
     });
     const at = list.children[step - 1];

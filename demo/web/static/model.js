@@ -73,12 +73,6 @@ export class Model {
     this.changed(`replica ${report.name}`);
   }
 
-  _gone({ name }) {
-    this.replicas.delete(name);
-    this.changed("members");
-    this.changed("replicas");
-  }
-
   _link(report) {
     const at = this.links.findIndex((one) => one.a === report.a && one.b === report.b);
     if (at < 0) this.links.push(report);
