@@ -17,7 +17,7 @@ START = 20.0
 
 
 LINE = 1 << 26
-"""Bytes that a line may have: a present is told in one."""
+"""Bytes that a line may have: what a decision records is asked for in one, and a present is told in one."""
 
 
 class WorkerFailed(Exception):

@@ -21,6 +21,7 @@ import msgspec
 
 from demo.careless import CarelessParty
 from demo.party import COMMANDS, STREAM, Party
+from demo.process import LINE
 from replica import AnabranchError
 from sync import Gates, Node
 
@@ -113,7 +114,7 @@ class Clock:
 
 async def lines() -> asyncio.StreamReader:
     """Standard input, line by line."""
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(LINE)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     return reader
 

@@ -256,12 +256,16 @@ class Network(Processes):
     def verdict(self) -> Verdict:
         up = [name for name in self.names if self.runs(name)]
         apart = self.ledger.apart(up)
-        told = all(self._standings[name].version == self.ledger.versions[name] for name in up)
-        digests = {self._standings[name].digest for name in up}
+        standings = [self._standings[name] for name in up]
+        told = all(
+            one.digest and one.version == self.ledger.versions[name]
+            for name, one in zip(up, standings, strict=True)
+        )
+        digests = {one.digest for one in standings}
         alarms = [
             Alarm(name, one.peer, one.stream, one.event, one.what)
-            for name in up
-            for one in self._standings[name].alarms
+            for name, standing in zip(up, standings, strict=True)
+            for one in standing.alarms
         ]
         same = len(digests) == 1 and not apart and told
         return Verdict(same and not alarms, digests.pop() if same else None, self.fault, apart, alarms)
