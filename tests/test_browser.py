@@ -18,6 +18,7 @@ playwright_api = pytest.importorskip(
 from playwright.sync_api import Browser, expect  # noqa: E402
 
 from tests.browser import CHROMIUM, NARROW, WIDE, Shown, launched, network, visit  # noqa: E402
+from tests.crowd import NAMES, crowd  # noqa: E402
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 EVERYBODY = ("alice", "bob", "carol")
@@ -247,6 +248,7 @@ def test_nothing_serious_stands_between_people_and_the_page(shown: Shown, tmp_pa
     def looked_at(what: str) -> None:
         for viewport in (WIDE, NARROW):
             page.set_viewport_size(viewport)
+            page.evaluate("scrollTo(0, 0)")
             page.screenshot(path=tmp_path / f"{what}-{viewport['width']}.png", full_page=True)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= viewport["width"], f"{what}: {wide} px have to be scrolled"
@@ -276,6 +278,26 @@ def test_nothing_serious_stands_between_people_and_the_page(shown: Shown, tmp_pa
     expect(page.get_by_role("list", name="Steps of the lesson")).to_be_visible()
     page.keyboard.press("n")
     looked_at("lesson")
+
+
+def test_the_page_goes_on_with_ten_thousand_events(chromium: Browser, tmp_path: Path, faults: list[str]):
+    """Five replicas and all of their events: a click still counts, keys walk the diagram, and a cut is a cut."""
+    with network(len(NAMES)) as address, visit(chromium, address, tmp_path, faults) as page:
+        shown = crowd(page, 2_000)
+        shown.press("+10 at bob")
+        for name in NAMES:
+            expect(shown.counter(name)).to_have_text("10010")
+        page.get_by_role("application", name="Space-time diagram").press("End")
+        words = page.get_by_role("status", name="Event", exact=True)
+        expect(words).to_contain_text("MoneyAdded")
+        last = words.inner_text()
+        page.keyboard.press("ArrowLeft")
+        expect(words).not_to_have_text(last)
+        shown.cut("alice", "bob")
+        page.reload()
+        expect(shown.counter("erin")).to_have_text("10010")
+        expect(shown.link("alice", "bob")).to_have_accessible_name("Link alice – bob: down")
+    assert faults == []
 
 
 def test_the_page_cannot_call_anybody_else(shown: Shown, faults: list[str]):

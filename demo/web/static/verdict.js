@@ -38,6 +38,7 @@ export class Verdict {
     const asleep = down.length ? ` · ${down.join(", ")} ${down.length === 1 ? "is" : "are"} down` : "";
     if (converged) return `all who are up read the same · ${digest ?? ""}${asleep}`;
     const told = lacks(this.model.up());
+    if (!told.length) told.push("they hold the same events, and have not all told what they read");
     const more = told.length - TOLD;
     return `${told.slice(0, TOLD).join(" · ")}${more > 0 ? ` · and ${more} more` : ""}${asleep}`;
   }
