@@ -459,6 +459,16 @@ def test_nothing_is_left_behind(tmp_path, how):
             assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+def test_it_is_ended_while_it_begins(tmp_path):
+    """Terminated before any replica is ready: nothing is left behind either."""
+    command = [sys.executable, "-m", "demo", "web", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+        assert eventually(lambda: any(tmp_path.rglob("1")))
+        process.terminate()
+        assert process.wait(LONGEST) == 0
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_port_in_use_gets_a_clear_message(tmp_path):
     """Where that port was asked for: exit 1, in words, with nothing left behind."""
     with socket.socket() as taken:

@@ -61,26 +61,24 @@ class Feed:
         network = control.shown
         if network is not self._network:
             self._network, self._place = network, 0
-            self._told = dict(self._standing())
+            self._told = dict(self._standing(network))
             yield control.hello()
         yield from self._moments(network)
-        for key, report in self._standing():
+        for key, report in self._standing(network):
             before = self._told.get(key)
             if before != report:
                 self._told[key] = report
                 same = isinstance(before, ReplicaReport) and before.presents == report.presents
                 yield msgspec.structs.replace(report, presents=UNSET) if same else report
 
-    def _standing(self) -> Iterator[tuple[str, Any]]:
+    def _standing(self, network: Network) -> Iterator[tuple[str, Any]]:
         """All reports but events, by a key each."""
-        control = self._control
-        network = control.shown
         for one in network.replicas():
             yield f"replica {one.name}", one
         for link in network.links():
             yield f"link {link.a} {link.b}", link
         yield "verdict", network.verdict()
-        yield "lesson", {"type": "lesson", "lesson": control.lesson()}
+        yield "lesson", {"type": "lesson", "lesson": self._control.lesson()}
 
     def _moments(self, network: Network) -> Iterator[Any]:
         """Events and deliveries since the last ones."""

@@ -122,7 +122,7 @@ class Reporter:
         for stream in stale:
             try:
                 self._digests[stream] = await self._replica.digest(stream)
-                found = part(stream, await self._replica.present(stream))
+                found = part(await self._replica.present(stream))
             except AnabranchError as error:
                 self._digests[stream], found = str(error), None
             if found is not None:
@@ -175,7 +175,7 @@ class PageMember(Member):
         replica = self._node.replica
         view = await replica.at(cut or NOTHING)
         streams = [one for kind in self._aggregates async for one in replica.streams(kind.stream)]
-        found = {stream: part(stream, await view.present(stream)) for stream in shown(streams)}
+        found = {stream: part(await view.present(stream)) for stream in shown(streams)}
         there = {
             stream: one
             for stream, one in found.items()

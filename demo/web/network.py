@@ -85,8 +85,8 @@ class Network(Processes):
         if told.pop("tell") == "events":
             self.ledger.tells(name, msgspec.convert(told["events"], list[Event]), now())
         else:
-            before = msgspec.to_builtins(self._standings[name])
-            self._standings[name] = msgspec.convert({**before, **told}, Standing)
+            before = self._standings[name].presents
+            self._standings[name] = msgspec.convert({"presents": before, **told}, Standing)
         self._changed()
 
     async def _start(self, name: str, now: int | None) -> None:

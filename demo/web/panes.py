@@ -9,25 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from demo.party import STREAM
+from demo.party import STREAM, Party
+from demo.shop import Order, Stock
+from replica.decider import Decider
 
 ORDERS = 40
 """Orders that a pane shows: the latest ones."""
 _PARTY = {"PartyNamed": "name", "MoneyAdded": "purse", "NoteEdited": "note"}
 
 
-def part(stream: str, present: Any) -> dict[str, Any] | None:
-    """What is shown of the present of one stream; None where nothing is."""
-    match stream.partition("/")[0]:
-        case "party":
+def part(present: Decider) -> dict[str, Any] | None:
+    """What is shown of one present; None where nothing is."""
+    match present:
+        case Party():
             value = present.value
             return {**value, "items": sorted(value["items"])}
-        case "order":
-            state = present.state
-            told = {"id": present.id, "product": state.product, "customer": state.customer, "price": state.price}
+        case Order(id=name, state=state):
+            told = {"id": name, "product": state.product, "customer": state.customer, "price": state.price}
             return {**told, "stage": state.stage, "reason": state.reason}
-        case "stock":
-            return {"pieces": present.state.pieces, "reserved": len(present.state.reservations)}
+        case Stock(state=state):
+            return {"pieces": state.pieces, "reserved": len(state.reservations)}
     return None
 
 
@@ -49,11 +50,11 @@ def shown(streams: Mapping[str, Any] | list[str]) -> list[str]:
 
 def place(stream: str, event: str, payload: Any) -> str | None:
     """Where an event shows; None where it does not."""
-    match stream.partition("/")[0]:
-        case "party" if event in ("ItemAdded", "ItemRemoved"):
-            return f"items/{payload['item']}"
-        case "party":
+    match stream.partition("/")[0], payload:
+        case "party", {"item": item}:
+            return f"items/{item}"
+        case "party", _:
             return _PARTY.get(event)
-        case "order" | "stock":
+        case "order" | "stock", _:
             return stream
     return None
