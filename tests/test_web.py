@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from demo.web.contract import Apart, Delivered, Event
+from demo.web.ledger import Ledger
 from demo.web.story import PORT
 from tests.web import LONGEST, ROOT, Demo, Failed, Page, demo
 
@@ -155,6 +157,62 @@ def test_what_is_no_request_is_refused_in_words(page):
         with pytest.raises(Failed, match=words):
             page.ask(do, **fields)
     assert page.write("alice", "AddMoney", amount=1)
+
+
+# --- what is made of reports ---
+
+
+def event(dot: str, wall: int, seen: dict[str, int] | None = None, counter: int = 0) -> Event:
+    """An event as its process tells of it: an item is added."""
+    name, _, seq = dot.partition(":")
+    payload = {"item": f"{name} {seq}"}
+    return Event(name, int(seq), "party/1", "ItemAdded", payload, (wall, counter, ord(name[0])), seen or {}, None)
+
+
+def test_an_event_that_somebody_else_tells_of_stands_behind_its_causes():
+    """Bob tells of alice's event before she does. She had seen carol's, says the event: so it was delivered before."""
+    ledger = Ledger()
+    for name in THREE:
+        ledger.begins(name)
+    carols, alices = event("carol:1", 1), event("alice:1", 2, {"carol": 1})
+    ledger.tells("bob", [carols, alices], time=9)
+    assert ledger.moments == [
+        carols, Delivered("alice", "carol", 1, 1, 9), alices, Delivered("bob", "carol", 1, 1, 9),
+        Delivered("bob", "alice", 1, 1, 9),
+    ]  # fmt: skip
+    before = [*ledger.moments]
+    ledger.tells("alice", [carols, alices], time=10)
+    ledger.tells("bob", [carols, alices], time=11)
+    assert ledger.moments == before, "told again, nothing is new"
+
+
+def test_versions_say_who_lacks_what_and_where_it_shows():
+    """Behind, ahead, the places that are not shared, and each two that are apart; also as it goes on, and heals."""
+    ledger = Ledger()
+    ledger.tells("alice", [event("alice:1", 1), event("alice:2", 2)], 0)
+    ledger.tells("bob", [event("alice:1", 1), event("bob:1", 3)], 0)
+    assert (ledger.lacks("bob", ["alice"]), ledger.leads("bob", ["alice"])) == (1, 1)
+    assert ledger.unshared("alice", ["bob"]) == ["items/alice 2"]
+    assert ledger.apart(["alice", "bob"]) == [Apart("alice", "bob", 1, 1)]
+    ledger.tells("alice", [event("alice:3", 4)], 0)
+    assert ledger.unshared("alice", ["bob"]) == ["items/alice 2", "items/alice 3"]
+    ledger.tells("bob", [event("alice:2", 2)], 0)
+    assert ledger.unshared("alice", ["bob"]) == ["items/alice 3"]
+    ledger.tells("bob", [event("alice:3", 4)], 0)
+    ledger.tells("alice", [event("bob:1", 3)], 0)
+    assert ledger.unshared("alice", ["bob"]) == []
+    assert ledger.apart(["alice", "bob"]) == []
+
+
+def test_a_place_of_the_slider_has_whole_decisions():
+    """The first events by stamp, of those that the replica holds; a decision with two events is not cut in two."""
+    ledger = Ledger()
+    ledger.tells("alice", [event("alice:1", 1), event("alice:2", 5), event("alice:3", 5)], 0)
+    ledger.tells("bob", [event("alice:1", 1), event("bob:1", 3)], 0)
+    assert ledger.past("alice", 1) == ({"alice": 1}, 1, 3)
+    assert ledger.past("alice", 2) == ({"alice": 3}, 3, 3)
+    assert ledger.past("bob", 99) == ({"alice": 1, "bob": 1}, 2, 2)
+    assert ledger.past("bob", -1) == ({}, 0, 2)
 
 
 # --- parting and meeting ---
