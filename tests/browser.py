@@ -3,6 +3,8 @@
 Rule 1. Whatever would leave this machine, whatever the console calls an error or a warning, and whatever the page
         throws is a fault; a test that uses `visit` fails for it.
 Rule 2. Things on the page are found as people find them: by their roles and names.
+
+`python -m tests.browser docs/web.png` makes the picture of the page anew.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 CHROMIUM = Path("/usr/bin/chromium")
@@ -158,3 +161,39 @@ class Shown:
         """Click a replica; what can happen to it is offered."""
         self.node(replica).click()
         expect(self.page.get_by_role("group", name=f"What can happen to {replica}")).to_be_visible()
+
+
+def picture(page: Page, path: Path) -> None:
+    """Alice is cut off while everybody writes on: two colours, and who lacks what."""
+    shown = Shown(page)
+    shown.name("carol", "Summer party")
+    shown.add("bob", "lemons")
+    for name in ("alice", "carol"):
+        expect(shown.items(name)).to_have_text(["lemons"])
+    shown.cut("alice", "bob")
+    shown.cut("alice", "carol")
+    shown.name("alice", "Garden party")
+    shown.add("alice", "chairs")
+    shown.press("+10 at alice")
+    shown.name("carol", "Pool party")
+    shown.add("bob", "towels")
+    expect(shown.items("carol")).to_have_text(["lemons", "towels"])
+    expect(shown.counter("alice")).to_have_text("10")
+    shown.verdict("APART")
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur(), scrollTo(0, 0)")
+    page.screenshot(path=path, full_page=True, clip={"x": 0, "y": 0, "width": 1280, "height": 1070})
+
+
+def main() -> None:
+    faults: list[str] = []
+    with (
+        tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright, launched(playwright) as browser,
+        network() as address, visit(browser, address, Path(folder), faults) as page,
+    ):  # fmt: skip
+        picture(page, Path(sys.argv[1]))
+    assert faults == []
+
+
+if __name__ == "__main__":
+    main()

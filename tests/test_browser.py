@@ -17,7 +17,7 @@ playwright_api = pytest.importorskip(
 
 from playwright.sync_api import Browser, expect  # noqa: E402
 
-from tests.browser import CHROMIUM, NARROW, WIDE, Shown, launched, network, visit  # noqa: E402
+from tests.browser import CHROMIUM, NARROW, WIDE, Shown, launched, network, picture, visit  # noqa: E402
 from tests.crowd import NAMES, crowd  # noqa: E402
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
@@ -259,11 +259,7 @@ def test_nothing_serious_stands_between_people_and_the_page(shown: Shown, tmp_pa
             ]
             assert told == []
 
-    parted(shown)
-    shown.name("alice", "Garden")
-    shown.name("bob", "Pool")
-    shown.add("bob", "bread")
-    shown.verdict("APART")
+    picture(page, tmp_path / "web.png")
     looked_at("parted")
     page.emulate_media(color_scheme="dark")
     looked_at("dark")
