@@ -170,7 +170,7 @@ def event(dot: str, wall: int, seen: dict[str, int] | None = None, counter: int 
 
 
 def test_an_event_that_somebody_else_tells_of_stands_behind_its_causes():
-    """Bob tells of alice's event before she does. She had seen carol's, says the event: so it was delivered before."""
+    """Bob tells of alice's event before she does. She had seen carol's, it says: so that was delivered before."""
     ledger = Ledger()
     for name in THREE:
         ledger.begins(name)
