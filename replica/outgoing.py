@@ -124,7 +124,7 @@ def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) ->
     full = False
     while not full and (under_way := [cursor for cursor in cursors if not cursor.ended and cursor.stamp < end]):
         high = min([end, *[_behind(c.layout.stamp(-1)) for c in under_way if c.goes_on]])
-        begun = [cursor for cursor in cursors if cursor.index > cursor.start and cursor not in under_way]
+        begun = [cursor for cursor in cursors if cursor.index > cursor.start and cursor.stamp >= end]
         room = _Room(budget - sum(piece.size for piece in found), MAX_SLICES - len(found))
         full = not room.holds(under_way + begun, high)
         if full:

@@ -95,8 +95,9 @@ async def serve_all(job: Job) -> Figures:
 
 
 async def catch_up(job: Job) -> Figures:
-    """From connecting an empty durable replica until it holds all, and has read its presents."""
+    """From connecting an empty durable replica, that somebody looks at, until it holds and has folded all."""
     async with opened(f"{job.folder}/empty.db", "empty") as replica:
+        await read(replica, job.streams)
         start = time.perf_counter()
         async with connect(replica, job.url):
             async with asyncio.timeout(PATIENCE):

@@ -1,11 +1,11 @@
 """Catching up: 100,000 events into an empty durable replica, over a loopback websocket between two processes.
 
-From connecting until all is durable at the client and its present is folded and read. The server has read its
-present before, as it would have in use. Anabranch and loro bring all that happened; pycrdt and yjs what is left
-of it (1,000 keys) and the fact that the rest was overwritten. What pycrdt and loro bring is put into an SQLite
-file in one row, what the node peers bring into a file with fsync. By hand is columns of 1,000 events: no chain,
-no causality, no API. In 1,000 streams, the presents of a hundred are read. Bytes are counted in a run of its own,
-through a relay.
+From connecting until all is durable at the client and its present is folded and read. Both have read their
+presents before, as programs that show them have; the client's was empty. Anabranch and loro bring all that
+happened; pycrdt and yjs what is left of it (1,000 keys) and the fact that the rest was overwritten. What pycrdt
+and loro bring is put into an SQLite file in one row, what the node peers bring into a file with fsync. By hand is
+columns of 1,000 events: no chain, no causality, no API. In 1,000 streams, the presents of a hundred are read.
+Bytes are counted in a run of its own, through a relay.
 """
 
 from __future__ import annotations
