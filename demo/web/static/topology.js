@@ -165,7 +165,7 @@ export class Topology {
     } else if (kind === "replica") {
       const one = this.model.replicas.get(key);
       say(box.querySelector(".life"), `${one.up ? "Kill -9" : "Restart"} ${key}`);
-      say(box.querySelector(".facts"), `${written(one.version) || "nothing yet"} · ${counted(one.events ?? 0, "event")} · ${sized(one.bytes ?? 0)}`);
+      say(box.querySelector(".facts"), `${written(one.version) || "nothing yet"} · ${counted(one.events, "event")} · ${sized(one.bytes)}${one.due ? ` · ${counted(one.due, "command")} due` : ""}`);
     }
   }
 
