@@ -8,6 +8,7 @@ Rule 2. The network goes on while a lesson is played, unseen. A lesson is watche
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from demo.web.network import Impossible, Network, words
 from replica.app import NoSuchApp
 from replica.scenario import ScenarioError
 
+log = logging.getLogger("anabranch.demo.web")
 APP = ("demo.party:Party", "demo.shop")
 READING = (say.Explain, say.At)
 LESSONS = (say.Play, say.Next, say.Stop)
@@ -95,6 +97,9 @@ class Control:
             done = await self._do(request)
         except REFUSED as refused:
             return {"type": "answer", "id": request.id, "error": str(refused)}
+        except Exception as error:
+            log.exception("%s was not done", request)
+            return {"type": "answer", "id": request.id, "error": f"{type(error).__name__}: {error}"}
         finally:
             self.changed()
         return {"type": "answer", "id": request.id, "answer": done}

@@ -123,6 +123,12 @@ class PageServer:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
 
+    async def close(self) -> None:
+        """Let go what is under way."""
+        for task in self._doing:
+            task.cancel()
+        await asyncio.gather(*self._doing, return_exceptions=True)
+
     async def _tell(self, connection: ServerConnection, feed: Feed) -> None:
         try:
             await feed.run()
@@ -151,4 +157,7 @@ async def serving(control: Control, token: str, port: int) -> AsyncIterator[Page
         ping_interval=5, ping_timeout=20, close_timeout=1, server_header=None, logger=strangers,
     ) as listening:  # fmt: skip
         page.port = listening.sockets[0].getsockname()[1]
-        yield page
+        try:
+            yield page
+        finally:
+            await page.close()

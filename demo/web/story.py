@@ -31,8 +31,8 @@ async def show(replicas: int, port: int | None, *, browser: bool) -> None:
     async with AsyncExitStack() as stack:
         folder, pipe = await stack.enter_async_context(kept())
         control = Control(folder, pipe)
-        page = await _page(stack, control, port)
         stack.push_async_callback(control.stop)
+        page = await _page(stack, control, port)
         beginning = asyncio.create_task(control.begin(NAMES[:replicas]))
         waiting = asyncio.create_task(ended.wait())
         await asyncio.wait({beginning, waiting}, return_when=asyncio.FIRST_COMPLETED)
