@@ -159,6 +159,21 @@ def test_what_is_no_request_is_refused_in_words(page):
     assert page.write("alice", "AddMoney", amount=1)
 
 
+def test_events_are_told_as_they_were_recorded(page):
+    """Type, stream, payload and context; an id of 64 bits comes as text, since a browser would round it."""
+    page.write("bob", "AddMoney", amount=2)
+    page.converged()
+    [dot] = page.write("alice", "AddItem", item="pears")
+    first, last = page.logs["alice"][0], page.logs["alice"][-1]
+    assert (first["event"], first["payload"]["name"]) == ("ReplicaIntroduced", "alice")
+    assert int(first["payload"]["replica"]) == int(first["stream"].partition("/")[2], 16)
+    assert isinstance(first["payload"]["replica"], str)
+    assert (f"alice:{last['seq']}", last["event"], last["payload"]) == (dot, "ItemAdded", {"item": "pears"})
+    assert last["stream"] == "party/summer"
+    assert last["context"]["bob"] == len(page.logs["bob"])
+    assert "alice" not in last["context"]
+
+
 # --- what is made of reports ---
 
 

@@ -43,17 +43,20 @@ class Feed:
         try:
             while True:
                 self._news.clear()
-                await self.tell()
-                await asyncio.sleep(PAUSE)
+                if await self.tell():
+                    await asyncio.sleep(PAUSE)
                 await self._news.wait()
         finally:
             stop()
 
-    async def tell(self) -> None:
-        """Tell what there is to be told now."""
+    async def tell(self) -> bool:
+        """Tell what there is to be told now. Was there anything?"""
+        told = False
         async with self._telling:
             for message in self._messages():
                 await self._send(msgspec.json.encode(message).decode())
+                told = True
+        return told
 
     def _messages(self) -> Iterator[Any]:
         """What the page does not know. It is as things stand when each is taken."""

@@ -37,6 +37,8 @@ PAUSE = 0.1
 """Seconds between two tellings, at least."""
 IDLE = 1.0
 """Seconds after which it looks whether something has changed that is no event: a timer, an alarm."""
+EXACT = 2**53 - 1
+"""The largest integer that a browser reads as it is."""
 PORTION = 500
 """Events in a line."""
 
@@ -188,7 +190,7 @@ def event_told(record: Record) -> Answer:
     """One event, for the page."""
     return {
         "replica": str(record.dot.replica), "seq": record.dot.seq, "stream": record.stream, "event": record.type,
-        "payload": as_json(record.fields), "stamp": [*map(int, record.stamp)],
+        "payload": as_json(exact(record.fields)), "stamp": [*map(int, record.stamp)],
         "context": {name: seq for name, seq in plain(record.context).items() if name != str(record.dot.replica)},
         "cause": cause_of(record),
     }  # fmt: skip
@@ -222,6 +224,15 @@ def cause_of(record: Record) -> str | None:
         return None
     names = {int(dot.replica): str(dot.replica) for dot in record.context.advance(*record.dot)}
     return f"{names.get(int(record.cause.replica), record.cause.replica)}:{record.cause.seq}"
+
+
+def exact(value: Any) -> Any:
+    """Plain values, with integers that a browser would round as text."""
+    if isinstance(value, dict):
+        return {key: exact(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [exact(item) for item in value]
+    return str(value) if isinstance(value, int) and abs(value) > EXACT else value
 
 
 def as_json(value: Any) -> msgspec.Raw:

@@ -84,10 +84,10 @@ class Network(Processes):
     def _hear(self, name: str, told: dict[str, Any]) -> None:
         if told.pop("tell") == "events":
             self.ledger.tells(name, msgspec.convert(told["events"], list[Event]), now())
-        else:
+        else:  # it follows events at once: both are one news
             before = self._standings[name].presents
             self._standings[name] = msgspec.convert({"presents": before, **told}, Standing)
-        self._changed()
+            self._changed()
 
     async def _start(self, name: str, now: int | None) -> None:
         await super()._start(name, now)
