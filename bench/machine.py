@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -64,7 +65,9 @@ def _run(*command: str) -> str:
     return done.stdout.strip()
 
 
+@cache
 def _commit() -> str:
+    """As it was at first: the results that are written are changes that are not committed."""
     return _run(
         "git", "--no-optional-locks", "describe", "--always", "--dirty=, and changes that are not committed"
     )
