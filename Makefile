@@ -8,6 +8,7 @@ help:
 	@echo "make demo    three replicas part, write on, and meet again"
 	@echo "make orders  three places sell one lamp: a crash, a cut, an oversell, and its repair"
 	@echo "make lessons six lessons, step by step (LESSON=concurrent-rename)"
+	@echo "make demo-web  the same, and replicas to break with your own hands, in a browser"
 	@echo "make play    a scenario file, with real processes (FILE=last-piece)"
 	@echo "make test    the test suite"
 	@echo "make check   format, lint, types, import contracts"
@@ -45,6 +46,9 @@ orders: $(VENV)/.demo
 lessons: $(VENV)/.demo
 	@$(PY) -m demo lessons $(LESSON)
 
+demo-web: $(VENV)/.demo
+	@$(PY) -m demo web
+
 play: $(VENV)/.demo
 	@$(PY) -m demo play $(or $(FILE),last-piece)
 
@@ -74,4 +78,4 @@ crash: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) bench/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
-.PHONY: help demo orders lessons play test check bench soak fuzz crash clean
+.PHONY: help demo demo-web orders lessons play test check bench soak fuzz crash clean
