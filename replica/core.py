@@ -40,7 +40,7 @@ from replica.introduction import CATEGORY, OWN_TYPES
 from replica.layout import join
 from replica.lineage import Lineage
 from replica.log import Contents, Done, Identity, Kept, Span, Transaction
-from replica.meeting import Standing, standing_of
+from replica.meeting import Frontier, frontier_of
 from replica.members import Members, retired, retirement
 from replica.missing import Missing
 from replica.owed import recall
@@ -153,7 +153,7 @@ class Core:
         self.next_number = max((row.number for row in contents.logs), default=0) + 1
         self.blocks = Blocks()
         """For readers of the log."""
-        self._standing = self.memory.lineages, standing_of(self.memory.lineages)
+        self._frontier = self.memory.lineages, frontier_of(self.memory.lineages)
         self.sought: frozenset[Observed] = frozenset()
         """Boundaries that were looked for in the log as it is now, and are not there."""
         self.identity_is_new = identity != contents.identity
@@ -531,13 +531,13 @@ class Core:
         stop_table(self, table, why)
 
     @property
-    def standing(self) -> Standing:
+    def frontier(self) -> Frontier:
         """The heads of all logs that are durable here."""
-        lineages, standing = self._standing
+        lineages, frontier = self._frontier
         if lineages is not self.memory.lineages:
-            standing = standing_of(self.memory.lineages)
-            self._standing = self.memory.lineages, standing
-        return standing
+            frontier = frontier_of(self.memory.lineages)
+            self._frontier = self.memory.lineages, frontier
+        return frontier
 
     def settle(self) -> Settled:
         """The draft is durable: it becomes the memory."""
@@ -547,9 +547,9 @@ class Core:
         if draft is None:
             return Settled(self.memory.version, (), NO_NEWS, [])
         slices = [join(run) for _, run in draft.runs]
-        standing = self.standing.moved(draft.memory.lineages, {piece.replica for piece in slices})
+        frontier = self.frontier.moved(draft.memory.lineages, {piece.replica for piece in slices})
         self.memory = draft.settled()
-        self._standing = self.memory.lineages, standing
+        self._frontier = self.memory.lineages, frontier
         self.comparisons.changed(draft.changed)
         self._forget_presents()
         self.members.learn_latest(draft.news.latest)

@@ -67,13 +67,15 @@ class Decoded:
             self._commits = self._made(0, len(self.counts))
         return self._commits
 
-    @property
-    def first(self) -> Commit:
-        """The first of them."""
-        return self._made(0, 1)[0]
+    def some(self, start: int, stop: int) -> list[Commit]:
+        """The commits `start` to before `stop`: no others are made for that."""
+        whole = self._commits is not None or stop - start == len(self.counts)
+        return self.commits[start:stop] if whole else self._made(start, stop)
 
     def _made(self, begin: int, end: int) -> list[Commit]:
-        replica, commits = self.replica, []
+        replica, commits = self.replica, list[Commit]()
+        if begin == end:
+            return commits
         first = (self.lasts[begin - 1] if begin else self.after) + 1
         start, stop = first - 1 - self.after, self.lasts[end - 1] - self.after
         events = zip(self.named[start:stop], self.kinds[start:stop], self.payloads[start:stop], strict=True)

@@ -13,7 +13,6 @@ Rule 5. Code that has learnt a type folds its streams again from the log. Nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -69,21 +68,23 @@ def _put(core: Core, stream: str, folded: Callable[[], Any]) -> None:
         memory.presents = memory.presents.set(stream, state)
 
 
-def takes_all(core: Core, stream: str, news: Iterable[Run]) -> bool:
-    """Can the fold of a stream, where it is loaded, take what arrives, without going back before what it knows?"""
-    state = core.now.presents.get(stream)
-    if state is None:
-        return True
-    aggregate = core.aggregate_of(stream)
-    if type(aggregate).takes is Decider.takes:
-        return True
-    return all(
-        aggregate.takes(state, commit.stamp, context)
-        for run in news
-        if stream in run.by_stream
-        for commit, context in run.told
-        if any(event.stream == stream for event in commit.events)
-    )
+def too_late(core: Core, news: Iterable[Run]) -> list[str]:
+    """The streams that are loaded, and whose folds have to go back before what they know to take what arrives."""
+    presents, late = core.now.presents, dict[str, None]()
+    for run in news:
+        folds = {
+            stream: (aggregate, presents[stream])
+            for stream in run.by_stream
+            if stream in presents
+            for aggregate in [core.aggregate_of(stream)]
+            if type(aggregate).takes is not Decider.takes
+        }
+        for commit, context in run.told if folds else ():
+            for stream in {event.stream for event in commit.events} & folds.keys():
+                aggregate, state = folds[stream]
+                if not aggregate.takes(state, commit.stamp, context):
+                    late[stream] = None
+    return [*late]
 
 
 def fold(core: Core, news: list[Run]) -> None:
@@ -91,26 +92,26 @@ def fold(core: Core, news: list[Run]) -> None:
     memory = core.draft.memory
     streams = dict.fromkeys(stream for run in news for stream in run.by_stream)
     loaded = [stream for stream in streams if stream in memory.presents]
-    if sum(len(run.by_stream.get(stream, ())) for run in news for stream in loaded) < BULK:
-        if loaded:
-            _fold_each(core, by_stamp(news), loaded)
-    else:
-        for stream in loaded:
-            if _can_wait(core, stream):
-                state, stands = memory.presents[stream], memory.stands[stream]
-                memory.presents, memory.stands = memory.presents.delete(stream), memory.stands.delete(stream)
-                memory.backlog = memory.backlog.put_off(stream, state, stands)
-            else:
-                _fold_runs(core, stream, news)
-    if any(stream in memory.backlog.presents for stream in streams):
-        memory.backlog = memory.backlog.more(news)
+    if sum(len(run.by_stream.get(stream, ())) for run in news for stream in loaded) >= BULK:
+        loaded = [s for s in loaded if not (_put_off(core, s) or _fold_by_column(core, s, news))]
+    if loaded:
+        _fold_each(core, by_stamp(news), loaded)
+    waiting = [run for run in news if not run.by_stream.keys().isdisjoint(memory.backlog.presents)]
+    if waiting:
+        memory.backlog = memory.backlog.more(waiting)
         if memory.backlog.events > BACKLOG:
             for stream in memory.backlog.presents:
                 catch_up(core, stream)
 
 
-def _can_wait(core: Core, stream: str) -> bool:
-    return stream.split("/", 1)[0] not in core.derived.categories and folds_by_column(core.aggregate_of(stream))
+def _put_off(core: Core, stream: str) -> bool:
+    """Let a present wait for what comes next, if it may."""
+    memory = core.draft.memory
+    if stream.split("/", 1)[0] in core.derived.categories or not folds_by_column(core.aggregate_of(stream)):
+        return False
+    memory.backlog = memory.backlog.put_off(stream, memory.presents[stream], memory.stands[stream])
+    memory.presents, memory.stands = memory.presents.delete(stream), memory.stands.delete(stream)
+    return True
 
 
 def catch_up(core: Core, stream: str) -> None:
@@ -120,25 +121,27 @@ def catch_up(core: Core, stream: str) -> None:
     memory.backlog = memory.backlog.without(stream)
     memory.presents = memory.presents.set(stream, waiting.state)
     memory.stands = memory.stands.set(stream, waiting.stands)
-    _fold_runs(core, stream, news)
+    if not _fold_by_column(core, stream, news):
+        _fold_each(core, by_stamp(news), (stream,))
 
 
 @uncollected
-def _fold_runs(core: Core, stream: str, news: Sequence[Run]) -> None:
-    """Fold further events of a stream: by column, if that can be."""
-    memory = core.draft.memory
-    aggregate, present = core.aggregate_of(stream), memory.presents[stream]
-    if folds_by_column(aggregate):
-        bulk = Bulk(aggregate, core.types, stream)
-        with suppress(Exception):  # the other path raises it again, and knows which event it was
-            for run in reversed(news):
-                bulk.take(run)
-            state = bulk.fold(present)
-            memory.stands = memory.stands.set(stream, bulk.stands_after(memory.stands[stream]))
-            memory.presents = memory.presents.set(stream, state)
-            core.count(stream, bulk.events)
-            return
-    _fold_each(core, by_stamp(news), (stream,))
+def _fold_by_column(core: Core, stream: str, news: Sequence[Run]) -> bool:
+    """Fold further events of a stream by column, if that can be."""
+    memory, aggregate = core.draft.memory, core.aggregate_of(stream)
+    if not folds_by_column(aggregate):
+        return False
+    bulk = Bulk(aggregate, core.types, stream)
+    try:
+        for run in reversed(news):
+            bulk.take(run)
+        state = bulk.fold(memory.presents[stream])
+    except Exception:  # the other path raises it again, and knows which event it was
+        return False
+    memory.stands = memory.stands.set(stream, bulk.stands_after(memory.stands[stream]))
+    memory.presents = memory.presents.set(stream, state)
+    core.count(stream, bulk.events)
+    return True
 
 
 @uncollected

@@ -28,7 +28,7 @@ from replica.commit import Observed
 from replica.decoded import Decoded
 from replica.derive import needs
 from replica.errors import InvalidBatch
-from replica.folding import fold, takes_all
+from replica.folding import fold, too_late
 from replica.introduction import read_introduction
 from replica.lineage import Lineage
 from replica.log import BlockStart, LogRow
@@ -163,7 +163,7 @@ class _Batch:
             wanted = named.get(item.piece.replica, set())
             if item.piece.after == 0:
                 stores = self.memory.stores if item.parting is None else {tail.store}
-                tail.store = here.end.tail.store = read_introduction(decoded.first, stores).store
+                tail.store = here.end.tail.store = read_introduction(decoded.some(0, 1)[0], stores).store
             if item.parting is not None and not here.pieces:
                 wanted = {*wanted, decoded.lasts[0]}
             here.pieces.append((item.piece, decoded))
@@ -284,12 +284,8 @@ class _Batch:
 
     def rewind(self) -> None:
         """Missing where a fold has to go back before what it knows, to take what arrives."""
-        core, news = self.core, self.news
-        late = {
-            stream: None
-            for stream in dict.fromkeys(stream for run in news for stream in run.by_stream)
-            if not takes_all(core, stream, news)
-        }
+        news = self.news
+        late = too_late(self.core, news)
         if late:
             raise Missing(streams=tuple(late), limits=limits_of(by_stamp(news), late))
 
@@ -359,7 +355,7 @@ class _Batch:
             memory.unseen = memory.unseen.set(here.replica, head.named(here.replica))
 
     def _new_row(self, here: _Arriving, number: int) -> LogRow:
-        commit = here.pieces[0][1].first
+        (commit,) = here.pieces[0][1].some(0, 1)
         parting = here.parting
         if parting is None:
             introduced = read_introduction(commit, self.memory.stores)

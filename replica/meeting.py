@@ -39,7 +39,7 @@ HORIZON = 24 * 60 * 60 * 1000
 """ms: more than time zones set wrongly, less than anybody takes for now."""
 
 
-class Standing(NamedTuple):
+class Frontier(NamedTuple):
     """The heads of all logs that are durable somewhere, and the sum of their names. Moving costs what has moved."""
 
     heads: Map[int, tuple[Head, ...]]
@@ -50,19 +50,19 @@ class Standing(NamedTuple):
         """16 bytes that name this set of heads: the sum of a hash of each (AdHash: Bellare and Micciancio 1997)."""
         return self.total.to_bytes(16, "big")
 
-    def moved(self, lineages: Mapping[int, Lineage], replicas: Iterable[int]) -> Standing:
+    def moved(self, lineages: Mapping[int, Lineage], replicas: Iterable[int]) -> Frontier:
         """The same after the logs of some replicas have moved."""
         heads, total = self.heads, self.total
         for replica in replicas:
             after = tuple(lineages[replica].heads)
             total += _names(replica, after) - _names(replica, heads.get(replica, ()))
             heads = heads.set(replica, after)
-        return Standing(heads, total % MODULUS)
+        return Frontier(heads, total % MODULUS)
 
 
-def standing_of(lineages: Mapping[int, Lineage]) -> Standing:
-    """The standing of these logs."""
-    return Standing(Map(), 0).moved(lineages, lineages)
+def frontier_of(lineages: Mapping[int, Lineage]) -> Frontier:
+    """The frontier of these logs."""
+    return Frontier(Map(), 0).moved(lineages, lineages)
 
 
 def _names(replica: int, heads: Iterable[Head]) -> int:

@@ -322,10 +322,10 @@ class Reader:
     def commits(self, row: LogRow, seq: int) -> tuple[list[tuple[Commit, VersionVector]], int]:
         """The commits of the block in which event `seq` lies, with their contexts; and its last seq."""
         opened = self.open(row, seq)
-        return [*self.run_of(opened, 0, opened.piece.commits).told], opened.piece.last
+        return [*self.run_of(opened, opened.piece.after, opened.piece.last).told], opened.piece.last
 
-    def run_of(self, opened: Opened, start: int, stop: int) -> Run:
-        """Some of the commits of a block, with what their author had seen.
+    def run_of(self, opened: Opened, after: int, upto: int) -> Run:
+        """The commits of a block after event `after`, up to event `upto`, with what their author had seen.
 
         That is found when it is asked for, and reads the log where an id has several histories, and only there.
         """
@@ -338,7 +338,9 @@ class Reader:
                 found.append((index, context))
             return found
 
-        return Run(opened.decoded, opened.piece.columns[-1], seen, start, stop)
+        lasts = opened.decoded.lasts
+        start, stop = bisect_right(lasts, after), bisect_right(lasts, upto)
+        return Run(opened.decoded, opened.piece.columns[-1], seen, start, max(start, stop))
 
     @uncollected
     def beyond(
@@ -367,8 +369,10 @@ class Reader:
         rows = {row.number: row for row in lineage.rows}
         for segment in lineage.folded if lineage.rows else ():
             if segment.after < seq <= segment.upto:
-                commits, _ = self.commits(rows[segment.number], seq)
-                return next((item for item in commits if item[0].first <= seq <= item[0].last), None)
+                opened = self.open(rows[segment.number], seq)
+                index = bisect_left(opened.decoded.lasts, seq)
+                last = opened.decoded.lasts[index]
+                return next(self.run_of(opened, last - 1, last).told)
         return None
 
     def _beyond(
@@ -380,9 +384,9 @@ class Reader:
         for segment in lineage.folded:
             seq, last = max(segment.after, position[replica]), min(segment.upto, upto[replica])
             while seq < last:
-                commits, seq_after = self.commits(rows[segment.number], seq + 1)
-                yield from (item for item in commits if seq < item[0].last <= last)
-                seq = seq_after
+                opened = self.open(rows[segment.number], seq + 1)
+                yield from self.run_of(opened, seq, last).told
+                seq = opened.piece.last
 
     @uncollected
     def stream_beyond(
@@ -421,10 +425,9 @@ class Reader:
         for first in firsts:
             if first > last:
                 break
-            for commit, context in self.commits(row, max(first, segment.after + 1))[0]:
-                if after < commit.first and commit.last <= last:
-                    if any(event.stream == stream for event in commit.events):
-                        yield commit, context
+            for commit, context in self.run_of(self.open(row, max(first, segment.after + 1)), after, last).told:
+                if any(event.stream == stream for event in commit.events):
+                    yield commit, context
 
     def places(self, stream: str, after: VersionVector, upto: VersionVector | None = None) -> list[Place] | None:
         """The blocks with events of a stream that may lie beyond `after` and in `upto`, log by log, in their order.
@@ -444,9 +447,7 @@ class Reader:
 
     def run(self, place: Place) -> Run:
         """The commits at a place."""
-        opened = self.open(place.row, place.first)
-        lasts = opened.decoded.lasts
-        return self.run_of(opened, bisect_right(lasts, place.after), bisect_right(lasts, place.upto))
+        return self.run_of(self.open(place.row, place.first), place.after, place.upto)
 
     def last_before(self, replica: int, limit: Stamp) -> int:
         """The last event of a replica that is stamped before `limit`; 0 for none. About log2 of its blocks."""
@@ -485,11 +486,11 @@ class Reader:
             segment = folded.get(number)
             if segment is None or first > rows[number].head.seq:
                 continue
-            for commit, context in self.commits(rows[number], max(first, segment.after + 1))[0]:
-                inside = segment.after < commit.first and commit.last <= segment.upto
-                if inside and commit.last > after[commit.replica]:
-                    for name in {event.stream for event in commit.events} & found.keys():
-                        found[name].append((commit, context))
+            opened = self.open(rows[number], max(first, segment.after + 1))
+            begin = max(segment.after, after[rows[number].replica])
+            for commit, context in self.run_of(opened, begin, segment.upto).told:
+                for name in {event.stream for event in commit.events} & found.keys():
+                    found[name].append((commit, context))
         for commits in found.values():
             commits.sort(key=lambda item: item[0].stamp)
         return found

@@ -22,8 +22,8 @@ from replica.log import Done
 Told = tuple[Commit, VersionVector]
 """A commit, with its context."""
 
-
-Seen = Sequence[tuple[int, VersionVector]]
+Observations = Sequence[tuple[int, VersionVector]]
+"""From which commit on an author had observed what."""
 
 
 @dataclass(slots=True)
@@ -33,15 +33,15 @@ class Run:
     decoded: Decoded
     payload: bytes
     """The column of payloads."""
-    find_seen: Callable[[], Seen]
+    find_seen: Callable[[], Observations]
     """Finds `seen`: few who read a block need it."""
     start: int
     stop: int
-    _seen: Seen | None = field(default=None, repr=False)
+    _seen: Observations | None = field(default=None, repr=False)
     _by_stream: dict[str, Sequence[int]] | None = field(default=None, repr=False)
 
     @property
-    def seen(self) -> Seen:
+    def seen(self) -> Observations:
         """From which commit on (the first is 0) its author had observed what, beside the log up to there."""
         if self._seen is None:
             self._seen = self.find_seen()
@@ -88,13 +88,12 @@ class Run:
     @property
     def told(self) -> Iterator[Told]:
         """Its commits, with their contexts."""
-        commits, replica = self.decoded.commits, self.decoded.replica
-        upcoming = [*self.seen][::-1]
+        replica, upcoming = self.decoded.replica, [*self.seen][::-1]
         _, context = upcoming.pop()
-        for index in range(self.start, self.stop):
+        for index, commit in enumerate(self.decoded.some(self.start, self.stop), self.start):
             while upcoming and upcoming[-1][0] <= index:
                 context = upcoming.pop()[1]
-            yield commits[index], context.advance(replica, commits[index].first - 1)
+            yield commit, context.advance(replica, commit.first - 1)
 
     @property
     def done(self) -> list[Done]:
@@ -102,13 +101,12 @@ class Run:
         decoded = self.decoded
         if not any(decoded.notes):
             return []
-        return [
-            Done(note.command, last - count + 1, last, decoded.stamp(index))
-            for index, (note, last, count) in enumerate(
-                zip(decoded.notes, decoded.lasts, decoded.counts, strict=True)
-            )
-            if note is not None and note.command is not None and self.start <= index < self.stop
-        ]
+        found = []
+        for index in range(self.start, self.stop):
+            note, last = decoded.notes[index], decoded.lasts[index]
+            if note is not None and note.command is not None:
+                found.append(Done(note.command, last - decoded.counts[index] + 1, last, decoded.stamp(index)))
+        return found
 
 
 class News:
@@ -171,4 +169,4 @@ def by_stamp(runs: Iterable[Run]) -> list[Told]:
 
 
 NO_NEWS = News()
-"""Nothing new."""
+"""Nothing new. Whatever is to be added to makes News of its own."""

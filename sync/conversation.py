@@ -54,7 +54,7 @@ class Conversation:
         self._replica, self._channel, self._handshake = replica, channel, handshake
         core = replica.core
         hello = standing.hello(core, NONCE, replica.now())
-        self.session = Session(hello, core.standing)
+        self.session = Session(hello, core.frontier)
         self._comparing = Comparing(core, self.session, replica.now())
         self._comparison: asyncio.Task[None] | None = None
         self.error: ProtocolError | None = None
@@ -147,7 +147,7 @@ class Conversation:
         self._comparing.changed(settled.changed)
         if settled.slices:
             newest = settled.brought.newest
-            self._say(self.session.published(settled.slices, self._replica.core.standing, newest))
+            self._say(self.session.published(settled.slices, self._replica.core.frontier, newest))
 
     def resume(self) -> None:
         """The link was interrupted and is back."""

@@ -43,7 +43,7 @@ class DirectNode:
         """Begin a conversation over a link; one that was under way there is forgotten."""
         self.replica.flush()
         core = self.replica.core
-        self.sessions[link] = session = Session(standing.hello(core, self.nonce, now), core.standing)
+        self.sessions[link] = session = Session(standing.hello(core, self.nonce, now), core.frontier)
         self.outgoing[link] = deque()
         self.comparing[link] = Comparing(core, session, now)
         self.ended.pop(link, None)
@@ -84,7 +84,7 @@ class DirectNode:
             return
         newest = settled.brought.newest
         for link, session in self.sessions.items():
-            self._do(link, session.published(settled.slices, self.replica.core.standing, newest))
+            self._do(link, session.published(settled.slices, self.replica.core.frontier, newest))
 
     def _do(self, link: str, effects: list[Effect]) -> None:
         session = self.sessions[link]

@@ -178,7 +178,7 @@ class _PackedSlices:
     """Slices as they are sent. What has just become durable is sent on many links: it is encoded once."""
 
     def __init__(self) -> None:
-        self._last: tuple[list[Slice], bytes] = [], b"\x90"
+        self._last: tuple[tuple[Slice, ...], bytes] = (), b"\x90"
 
     def of(self, slices: list[Slice]) -> bytes:
         """The array of these slices."""
@@ -186,7 +186,7 @@ class _PackedSlices:
         if len(held) != len(slices) or not all(map(is_, held, slices)):
             pieces = map(pack, slices)
             encoded = _encode([piece.data if isinstance(piece, Packed) else piece for piece in pieces])
-            self._last = slices, encoded
+            self._last = tuple(slices), encoded
         return encoded
 
 

@@ -41,7 +41,7 @@ from merge.version import printable
 from replica.arrange import Gap
 from replica.block import Head, Slice
 from replica.ingest import Ingested
-from replica.meeting import Standing, compare, note
+from replica.meeting import Frontier, compare, note
 from replica.members import UNKNOWN, Row
 from replica.members import Known as Members
 from replica.outgoing import MAX_SLICES, Want
@@ -143,9 +143,9 @@ class Session:
     After a Close effect nothing may be called but `close`.
     """
 
-    def __init__(self, hello: Hello, standing: Standing) -> None:
+    def __init__(self, hello: Hello, frontier: Frontier) -> None:
         self.hello = hello
-        self.mine = standing
+        self.mine = frontier
         self.horizon = hello.horizon
         self.peer: Hello | None = None
         self.theirs: dict[int, tuple[Head, ...]] | None = None
@@ -230,9 +230,9 @@ class Session:
         self._pump()
         return self._effects()
 
-    def published(self, slices: Iterable[Slice], standing: Standing, newest: int) -> list[Effect]:
-        """Commits have become durable here, stamped up to `newest` (wall ms); `standing` is of all heads now."""
-        self.mine = standing
+    def published(self, slices: Iterable[Slice], frontier: Frontier, newest: int) -> list[Effect]:
+        """Commits have become durable here, stamped up to `newest` (wall ms); `frontier` is of all heads now."""
+        self.mine = frontier
         if self.closed or self.theirs is None:
             return []
         arriving = {(s.replica, s.last, s.head) for s in self._arriving}

@@ -21,6 +21,7 @@ from replica.backend import MemoryBackend
 from replica.backlog import NO_BACKLOG
 from replica.bulk import Bulk
 from replica.commit import Recorded
+from replica.decoded import Decoded
 from replica.digest import canonical, digest
 from replica.direct import DirectReplica
 from replica.errors import PoisonEvent, Refused
@@ -29,6 +30,7 @@ from replica.log import Log
 from replica.memory import MemoryLog
 from replica.plain import folds_by_column, plain_effect
 from replica.recording import introduce, record
+from replica.run import by_stamp
 from replica.snapshot import Loaded, commits_of
 from replica.travel import TimeTravel
 from tests.histories import STEPS, STREAMS, play
@@ -48,7 +50,7 @@ from tests.house import (
     fact,
 )
 from tests.loop import in_loop
-from tests.shop import HOME, ItemAdded, Journal, NoteEdited, RemoveItem, ShoppingList
+from tests.shop import HOME, ItemAdded, Journal, Noted, NoteEdited, RemoveItem, ShoppingList
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,6 +123,18 @@ HISTORY = st.lists(
 )
 
 
+def played(steps: Any, authors: list[DirectReplica]) -> Iterator[DirectReplica]:
+    """Play a history; each who has told another one of it."""
+    for wall, (step, who, what) in enumerate(steps):
+        if step == "say":
+            say(authors[who], 1000 + 5 * wall - 30 * who, *what)
+        elif step == "elsewhere":
+            say(authors[who], 1000, what, stream=GARDEN)
+        elif what != who:
+            tell(authors[who], authors[what])
+            yield authors[who]
+
+
 @settings(max_examples=300)
 @given(HISTORY, st.data())
 def test_by_column_and_one_after_the_other_come_to_the_same_state(steps, data):
@@ -131,15 +145,9 @@ def test_by_column_and_one_after_the_other_come_to_the_same_state(steps, data):
     authors = [replica(name) for name in ("alice", "bob", "carol")]
     hub, aggregate = replica("hub"), House()
     cuts = [NOTHING]
-    for wall, (step, who, what) in enumerate(steps):
-        if step == "say":
-            say(authors[who], 1000 + 5 * wall - 30 * who, *what)
-        elif step == "elsewhere":
-            say(authors[who], 1000, what, stream=GARDEN)
-        elif what != who:
-            tell(authors[who], authors[what])
-            tell(authors[who], hub)
-            cuts.append(hub.core.memory.version)
+    for author in played(steps, authors):
+        tell(author, hub)
+        cuts.append(hub.core.memory.version)
     for author in authors:
         tell(author, hub)
     cuts.append(hub.core.memory.version)
@@ -160,17 +168,11 @@ def test_what_arrives_is_folded_by_column_as_one_after_the_other(steps, seed):
         hub.present(HOUSE)
         hub.listeners.append(lambda settled, news=news: news.extend(settled.news))
     chance = Random(seed)
-    for wall, (step, who, what) in enumerate(steps):
-        if step == "say":
-            say(authors[who], 1000 + 5 * wall - 30 * who, *what)
-        elif step == "elsewhere":
-            say(authors[who], 1000, what, stream=GARDEN)
-        elif what != who:
-            tell(authors[who], authors[what])
-            if chance.random() < 0.3:
-                _tell_both(authors[who], hubs, chance)
-            if chance.random() < 0.2:
-                assert hubs[0].present(HOUSE).state == hubs[1].present(HOUSE).state
+    for author in played(steps, authors):
+        if chance.random() < 0.3:
+            _tell_both(author, hubs, chance)
+        if chance.random() < 0.2:
+            assert hubs[0].present(HOUSE).state == hubs[1].present(HOUSE).state
     for author in authors:
         _tell_both(author, hubs, chance)
     one, other = hubs
@@ -227,6 +229,50 @@ def test_a_large_batch_waits_until_somebody_asks():
     assert bob.present(HOME).items == {f"{number}" for number in range(70)}
     assert bob.core.memory.backlog == NO_BACKLOG
     assert bob.present(HOME).state == naive(bob, HOME)
+
+
+def test_a_batch_for_many_ordered_streams_is_gone_through_once(monkeypatch):
+    """Each of them is folded event by event, and none for itself: that would be as often as there are streams."""
+    alice, bob = replica("alice", kind=Journal), replica("bob", kind=Journal)
+    names = [f"journal/{number}" for number in range(30)]
+    for wall in range(4):
+        for name in names:
+            alice.append(name, [Noted(f"{wall}")], wall)
+    alice.flush()
+    for name in names:
+        bob.present(name)
+    made: list[int] = []
+
+    def counted(runs):
+        made.append(len(runs))
+        return by_stamp(runs)
+
+    monkeypatch.setattr("replica.folding.by_stamp", counted)
+    tell(alice, bob)
+    assert len(made) == 1
+    assert all(bob.present(name).state == alice.present(name).state for name in names)
+
+
+def test_what_is_new_is_read_without_making_values_of_what_is_older(monkeypatch):
+    """A block is read whole, and of a thousand commits in it the one that is asked for is made."""
+    monkeypatch.setattr("replica.block.BLOCK_EVENTS", 1024)
+    alice = replica("alice", kind=ShoppingList)
+    for number in range(300):
+        alice.append(HOME, [ItemAdded(f"{number}")], number)
+    alice.flush()
+    before = alice.core.memory.version
+    alice.append(HOME, [ItemAdded("new")], 300)
+    alice.flush()
+    made: list[int] = []
+    whole = Decoded._made
+    monkeypatch.setattr(Decoded, "_made", lambda self, a, b: made.append(b - a) or whole(self, a, b))
+    me, upto = alice.core.me, alice.core.memory.version
+    (told,) = alice.reader().beyond(before, upto, 100)
+    assert told[0].last == upto[me]
+    assert alice.reader().commit(me, 7)[0].first == 7
+    assert [told] == alice.reader().stream_beyond(HOME, before, upto, 100)
+    assert alice.reader().streams([HOME], before) == {HOME: [told]}
+    assert made == [1, 1, 1, 1]
 
 
 @settings(max_examples=60)

@@ -67,15 +67,15 @@ def written() -> dict[str, object]:
     """All bytes of the format: slices, heads, frames; and what they come to."""
     alice, bob = replicas()
     core = alice.core
-    heads = core.standing.heads
+    heads = core.frontier.heads
     rows = [(replica, *head) for replica, own in sorted(heads.items()) for head in own]
     slices = list(alice.all_slices())
     frames = [
         standing.hello(core, b"nonce...", NOW),
         Have(3, rows, True),
         Batch(4, 3, [cut(slices[0], 0, 5, slices[0].base, slices[0].base)]),
-        Ack(4, core.standing.digest, NOW),
-        Digest(core.standing.digest, NOW),
+        Ack(4, core.frontier.digest, NOW),
+        Digest(core.frontier.digest, NOW),
         Bye("store", "another store"),
         Known([(member, [(replica, head.seq) for replica, (head,) in sorted(heads.items())]) for member in heads]),
         Presents(5, rows_of(alice)),

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from replica.block import Head, Slice, Tail
 from replica.commit import Commit
 from replica.direct import DirectReplica
-from replica.meeting import compare, note, standing_of
+from replica.meeting import compare, frontier_of, note
 from replica.outgoing import collect
 from replica.packed import MAX_UNPACKED, Packed, bytes_of, pack, unpack
 from replica.sqlite import SqliteLog
@@ -54,7 +54,7 @@ def test_a_batch_is_all_that_is_missing_up_to_a_stamp(steps, who, budget, horizo
     tails: dict[int, Tail] = {}
     more = True
     while more:
-        wants = compare(source.core.standing.heads, theirs)
+        wants = compare(source.core.frontier.heads, theirs)
         found = collect(source.reader(), wants, horizon, budget)
         batch = sorted(commits_of(found.slices, tails), key=lambda commit: commit.stamp)
         assert batch == waiting[: len(batch)]
@@ -70,13 +70,13 @@ def test_a_batch_is_all_that_is_missing_up_to_a_stamp(steps, who, budget, horizo
 
 @settings(max_examples=60)
 @given(STEPS)
-def test_a_standing_that_moves_is_that_of_the_logs_as_they_are(steps):
+def test_a_frontier_that_moves_is_that_of_the_logs_as_they_are(steps):
     """The oracle adds up all heads anew. Equal heads have equal digests, and others do not."""
     replicas = play(steps)
     for one in replicas:
-        assert one.core.standing == standing_of(one.core.memory.lineages)
+        assert one.core.frontier == frontier_of(one.core.memory.lineages)
     for one, other in combinations(replicas, 2):
-        assert (one.core.standing.digest == other.core.standing.digest) == (one.heads == other.heads)
+        assert (one.core.frontier.digest == other.core.frontier.digest) == (one.heads == other.heads)
 
 
 def filed(name: str) -> tuple[DirectReplica, sqlite3.Connection]:
@@ -105,6 +105,18 @@ def test_who_relays_a_block_stores_and_sends_the_bytes_that_it_was_sent():
     assert others == [mine, mine]
     for _, data in mine:
         assert encode(Batch(1, 1, [unpack(data)])).count(data) == 1
+
+
+def test_a_batch_is_encoded_as_it_is_though_one_with_the_same_list_was_encoded_before():
+    """What goes out on many links is encoded once, and a list may have changed meanwhile."""
+    tiny = [Slice(n, 1, 0, 1, 1, bytes(32), bytes(32), (b"\x01",) * 8) for n in (1, 2)]
+    slices = tiny[:1]
+    first = encode(Batch(1, 1, slices))
+    assert encode(Batch(2, 1, list(slices)))[3:] == first[3:]
+    slices.append(tiny[1])
+    assert decode(encode(Batch(1, 1, slices))).slices == tiny
+    slices[0] = tiny[1]
+    assert decode(encode(Batch(1, 1, slices))).slices == [tiny[1], tiny[1]]
 
 
 def test_packing_changes_nothing_and_is_done_once():
@@ -151,7 +163,7 @@ def test_a_log_of_many_blocks_goes_in_few_cuts():
     cuts = blocks = 0
     more = True
     while more:
-        found = collect(alice.reader(), compare(alice.core.standing.heads, theirs), NOW + 100, 1 << 20)
+        found = collect(alice.reader(), compare(alice.core.frontier.heads, theirs), NOW + 100, 1 << 20)
         for piece in found.slices:
             note(theirs, piece)
             blocks += 1

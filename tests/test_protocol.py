@@ -12,7 +12,7 @@ from replica.arrange import Gap
 from replica.block import GENESIS, Head, Slice, Tail
 from replica.commit import Commit, Note, Recorded
 from replica.introduction import ReplicaIntroduced, introduction
-from replica.meeting import HORIZON, Standing, compare
+from replica.meeting import HORIZON, Frontier, compare
 from sync.direct import DirectNode
 from sync.errors import LocalProtocolError, RemoteProtocolError
 from sync.message import FORMAT, Ack, Batch, Bye, Digest, Have, Hello, decode, encode
@@ -425,7 +425,7 @@ def test_a_have_of_many_logs_comes_in_parts(node):
         stranger.say(Have(1, parts[number], False, number, len(parts)))
     assert len(node.sessions[stranger.link].theirs) >= 40_000
     session = node.sessions[stranger.link]
-    session.mine = Standing(Map({n + 10: (Head(1, bytes(32)),) for n in range(40_000)}), 0)
+    session.mine = Frontier(Map({n + 10: (Head(1, bytes(32)),) for n in range(40_000)}), 0)
     said = [decode(effect.frame) for effect in session.resume()]
     assert [(have.part, have.parts) for have in said] == [(0, 3), (1, 3), (2, 3)]
 
