@@ -53,76 +53,69 @@ def main() -> int:
     for story in (parting, selling, playing, teaching):
         story.add_argument("--json", action="store_true", help="say nothing but one JSON object at the end")
     arguments = parser.parse_args()
-    if arguments.story == "lessons":
-        return taught(arguments)
-    if arguments.story == "web":
-        return watched(arguments)
-    teller = Teller(None if arguments.json else Console())
-    if arguments.story == "play":
-        return played(arguments, teller)
+    tell = {"lessons": taught, "web": watched, "play": played}.get(arguments.story, told)
     try:
-        verdict: Verdict | Outcome
-        if arguments.story == "orders":
-            verdict = asyncio.run(orders(teller))
-        else:
-            verdict = asyncio.run(partition(arguments.replicas, arguments.seed, teller, broken=arguments.broken))
+        return tell(arguments)
+    except (ScenarioError, NoSuchApp) as error:
+        print(error, file=sys.stderr)
+        return 2
     except WorkerFailed as failure:
-        print(f"The story broke off: {failure}", file=sys.stderr)
+        print(f"It broke off: {failure}", file=sys.stderr)
+        return 1
+    except PortTaken as taken:
+        print(taken, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+# Each returns 0 where all went as it should, and 1 where not. What raises is told by `main`, which returns 2 for
+# a file or a name that makes no sense.
+
+
+def told(arguments: argparse.Namespace) -> int:
+    """A story from its beginning to its end."""
+    teller = teller_of(arguments)
+    verdict: Verdict | Outcome
+    if arguments.story == "orders":
+        verdict = asyncio.run(orders(teller))
+    else:
+        verdict = asyncio.run(partition(arguments.replicas, arguments.seed, teller, broken=arguments.broken))
     if arguments.json:
         print(msgspec.json.encode(asdict(verdict)).decode())
     return 0 if verdict.converged else 1
 
 
 def taught(arguments: argparse.Namespace) -> int:
-    """Show the lessons, or one: 0 where all of it held, 1 where something did not, 2 where there is none."""
-    try:
-        lessons = LESSONS if arguments.lesson is None else (lesson(arguments.lesson),)
-        return lead(lessons, as_json=arguments.json)
-    except (ScenarioError, NoSuchApp) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except WorkerFailed as failure:
-        print(f"The lesson broke off: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    """The lessons, or one."""
+    lessons = LESSONS if arguments.lesson is None else (lesson(arguments.lesson),)
+    return lead(lessons, as_json=arguments.json)
 
 
 def watched(arguments: argparse.Namespace) -> int:
-    """Show the network in a browser, until somebody ends it: 0; 1 where it could not be."""
-    try:
-        asyncio.run(show(arguments.replicas, arguments.port, browser=arguments.browser))
-    except (PortTaken, WorkerFailed) as failure:
-        print(failure, file=sys.stderr)
-        return 1
+    """The network in a browser, until somebody ends it."""
+    asyncio.run(show(arguments.replicas, arguments.port, browser=arguments.browser))
     return 0
 
 
-def played(arguments: argparse.Namespace, teller: Teller) -> int:
-    """Play a scenario from a file: 0 where all of it held, 1 where something did not, 2 where it makes no sense."""
-    try:
-        scenario = Scenario.read(scenario_called(arguments.file))
-        teller.chapter(scenario.title, scenario.text)
-        if arguments.in_process:
-            report = in_process(scenario, arguments.app, teller)
-        else:
-            report = asyncio.run(with_processes(scenario, arguments.app, teller))
-    except (ScenarioError, NoSuchApp) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except WorkerFailed as failure:
-        print(f"The scenario broke off: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+def played(arguments: argparse.Namespace) -> int:
+    """A scenario from a file."""
+    teller = teller_of(arguments)
+    scenario = Scenario.read(scenario_called(arguments.file))
+    teller.chapter(scenario.title, scenario.text)
+    if arguments.in_process:
+        report = in_process(scenario, arguments.app, teller)
+    else:
+        report = asyncio.run(with_processes(scenario, arguments.app, teller))
     tell_end(report, scenario.rule, teller)
     if arguments.json:
         plain = {"held": report.held, "converged": report.converged, **msgspec.to_builtins(report)}
         print(msgspec.json.encode(plain).decode())
     return 0 if report.held else 1
+
+
+def teller_of(arguments: argparse.Namespace) -> Teller:
+    return Teller(None if arguments.json else Console())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 Rule 1. What the page shows is what replica processes have reported. The server keeps it, and works out one thing
         alone: what versions say of each other.
-Rule 2. A report is a whole value that replaces the one before, at most ten times a second; but for events and
+Rule 2. A report is a whole value that replaces the one before, at most twenty times a second; but for events and
         deliveries, which only come on top. A page that begins, or begins again, is told all from the beginning.
 Rule 3. A request has a number, and one answer with this number: what was done, or why not, in words.
 

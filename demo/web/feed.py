@@ -1,6 +1,6 @@
 """The feed: what one page is told.
 
-Rule 1. A page is told what differs from what it was told last, at most ten times a second. So nothing piles up
+Rule 1. A page is told what differs from what it was told last, at most twenty times a second. So nothing piles up
         for a slow one: it is told less often, and then how things stand.
 Rule 2. Events and deliveries are a list that only grows; the feed has a place in it.
 Rule 3. Before a request is answered, what it changed is told; what replicas record they tell themselves.
@@ -20,7 +20,7 @@ from demo.web.contract import Delivered, Event, ReplicaReport
 from demo.web.control import Control
 from demo.web.network import Network
 
-PAUSE = 0.1
+PAUSE = 0.05
 """Seconds between two tellings, at least."""
 PORTION = 1000
 """Events in a message."""

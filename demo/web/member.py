@@ -33,7 +33,7 @@ from replica.decider import Decider
 from sync import Gates, Node, connect
 from sync.formats import to_json
 
-PAUSE = 0.1
+PAUSE = 0.05
 """Seconds between two tellings, at least."""
 IDLE = 1.0
 """Seconds after which it looks whether something has changed that is no event: a timer, an alarm."""
