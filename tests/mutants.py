@@ -110,7 +110,7 @@ MUTANTS = [
     Mutant("a block that was read is taken for one that was not full", "replica/reading.py",
            "        if opened.piece.is_full:\n            self._held", "        if True:\n            self._held"),
     Mutant("a context forgets its own earlier events", "replica/run.py",
-           "context.advance(replica, commits[index].first - 1)", "context"),
+           "yield commit, context.advance(replica, commit.first - 1)", "yield commit, context"),
     Mutant("stamps under one wall time are all alike", "merge/stamp.py",
            "return Stamp(observed.wall, observed.counter + 1, replica)",
            "return Stamp(observed.wall, observed.counter, replica)"),
