@@ -24,7 +24,7 @@ from immutables import Map
 from merge.stamp import Stamp, next_stamp
 from merge.version import Dot, ReplicaId, VersionVector
 from replica.arrange import Gap, Placed
-from replica.backlog import NO_BACKLOG
+from replica.backlog import BACKLOG, NO_BACKLOG
 from replica.block import Slice
 from replica.commit import MAX_EVENTS, MAX_PAYLOAD, Commit, Note, Observed, Recorded
 from replica.comparisons import Comparisons
@@ -34,7 +34,7 @@ from replica.draft import RECENT, Draft, Memory
 from replica.due import OwnerChanged
 from replica.errors import DamagedLog, InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
-from replica.folding import catch_up, fold_afresh
+from replica.folding import BULK, catch_up, fold_afresh
 from replica.ingest import Ingested, ingest
 from replica.introduction import CATEGORY, OWN_TYPES
 from replica.layout import join
@@ -94,6 +94,8 @@ class Core:
 
     keep = PRESENTS
     every = EVERY
+    bulk = BULK
+    backlog = BACKLOG
 
     def __init__(
         self,

@@ -17,7 +17,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from merge.version import NOTHING, Dot, VersionVector
-from replica.backlog import BACKLOG
 from replica.bulk import Bulk
 from replica.commit import Commit, Recorded
 from replica.decider import Decider, FoldFailed, Happened
@@ -92,14 +91,14 @@ def fold(core: Core, news: list[Run]) -> None:
     memory = core.draft.memory
     streams = dict.fromkeys(stream for run in news for stream in run.by_stream)
     loaded = [stream for stream in streams if stream in memory.presents]
-    if sum(len(run.by_stream.get(stream, ())) for run in news for stream in loaded) >= BULK:
+    if sum(len(run.by_stream.get(stream, ())) for run in news for stream in loaded) >= core.bulk:
         loaded = [s for s in loaded if not (_put_off(core, s) or _fold_by_column(core, s, news))]
     if loaded:
         _fold_each(core, by_stamp(news), loaded)
     waiting = [run for run in news if not run.by_stream.keys().isdisjoint(memory.backlog.presents)]
     if waiting:
         memory.backlog = memory.backlog.more(waiting)
-        if memory.backlog.events > BACKLOG:
+        if memory.backlog.events > core.backlog:
             for stream in memory.backlog.presents:
                 catch_up(core, stream)
 

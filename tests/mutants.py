@@ -161,6 +161,12 @@ MUTANTS = [
     Mutant("an event is concurrent with all that others wrote before it", "replica/folding.py",
            "return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)",
            "return Happened(commit.stamp, dot, NOTHING.advance(commit.replica, dot.seq - 1), decoded)"),
+    Mutant("what waits to be folded outlives a second history", "replica/core.py",
+           "        memory.backlog = NO_BACKLOG\n", ""),
+    Mutant("a present from which rows follow waits until it is read", "replica/folding.py",
+           'stream.split("/", 1)[0] in core.derived.categories or not', "not"),
+    Mutant("a fold by column leaves the version of its stream behind", "replica/folding.py",
+           "set(stream, bulk.stands_after(memory.stands[stream]))", "set(stream, memory.stands[stream])"),
 ]  # fmt: skip
 
 
@@ -181,6 +187,12 @@ MASKED = {
     "test_protocol.py::test_a_gap_in_a_history_that_is_foreign_asks_for_all_of_it":
     Mutant("a foreign history is asked for from where it parts", "sync/protocol.py",
            "without=gap.replica if gap.foreign else None", "without=None"),
+    "test_columns.py::test_what_arrives_is_folded_by_column_as_one_after_the_other":
+    Mutant("what waits to be folded has no bound", "replica/folding.py",
+           "        if memory.backlog.events > core.backlog:", "        if False:"),
+    "test_comparing.py::test_a_damaged_present_that_waits_for_what_has_come_is_mended_too":
+    Mutant("a present that waits is not mended", "replica/draft.py",
+           "            memory.backlog = memory.backlog.without(stream)", "            pass"),
 }  # fmt: skip
 """What other mechanisms make up for, so that no schedule in a thousand shows it; each by the test that is about the
 mechanism alone, and finds it."""

@@ -447,6 +447,30 @@ def test_rows_of_projections_follow_from_what_was_mended():
     assert [row[2] for row in replica.log.rows("items")] == ["eggs", "milk"]
 
 
+def test_a_damaged_present_that_waits_for_what_has_come_is_mended_too():
+    """What a batch brings is not folded into it: all is read from the log."""
+    alice, bob = direct("alice"), direct("bob")
+    for n in range(3):
+        alice.execute(HOME, AddItem(f"item {n}"), NOW)
+    alice.flush()
+    bob.core.bulk = 1
+    bob.present(HOME)
+    memory = bob.core.memory
+    memory.presents = memory.presents.set(HOME, of_nowhere())
+    bob.ingest([*alice.all_slices()])
+    bob.flush()
+    assert HOME in bob.core.memory.backlog.presents
+    bob.mend(HOME)
+    assert bob.digest(HOME) == alice.digest(HOME)
+
+
+def of_nowhere() -> Any:
+    """A state that no log leads to."""
+    other = direct("other")
+    other.execute(HOME, AddItem("of nowhere"), NOW)
+    return other.core.now.presents[HOME]
+
+
 def test_a_present_that_is_being_changed_is_not_let_go():
     """What follows from the draft follows from it whole: mending waits, and is asked for again."""
     replica = direct("alice")

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import example, given, settings
 
 from replica.arrange import Gap
+from replica.core import Core
 from replica.errors import Refused
-from replica.folding import unfolded
+from replica.folding import BULK, unfolded
 from sync.direct import DirectNode
 from sync.testing.network import NOW, Network
 from tests.shop import HOME, AddItem, AddTwice, RemoveItem, direct
@@ -106,7 +107,7 @@ STEPS = st.lists(
 
 
 @settings(max_examples=150)
-@given(STEPS)
+@given(STEPS, st.sampled_from([1, 3, BULK]))
 @example(
     [
         ("copy", "a"),
@@ -114,18 +115,37 @@ STEPS = st.lists(
         ("write", "b", AddItem("milk")),
         ("write", "a", AddItem("milk")),
         ("tell", "b", "a"),
-    ]
+    ],
+    BULK,
 )  # two histories in one batch, to a peer that holds only what they share
-def test_whatever_is_copied_and_whoever_meets_first_all_fold_the_same(steps):
+def test_whatever_is_copied_and_whoever_meets_first_all_fold_the_same(steps, bulk):
     """Copies of copies, witnesses of some of them, any order: equal heads, presents, and folds from the log."""
     family = Family()
-    for step in steps:
-        if all(name in family.replicas for name in step[1:] if isinstance(name, str)):
-            getattr(family, step[0])(*step[1:])
-    family.agree()
-    for name in list(family.replicas):
-        family.write(name, AddItem(f"by {name}"))
-    family.agree()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Core, "bulk", bulk)
+        for step in steps:
+            if all(name in family.replicas for name in step[1:] if isinstance(name, str)):
+                getattr(family, step[0])(*step[1:])
+        family.agree()
+        for name in list(family.replicas):
+            family.write(name, AddItem(f"by {name}"))
+        family.agree()
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_what_waits_for_a_present_goes_when_a_second_history_changes_what_is_folded(order):
+    """A present that has put off what came is read from the log with all others."""
+    family = Family()
+    family.copy("a")
+    family.write("a", AddItem("left"))
+    family.write("b", AddItem("right"))
+    witness = family.replicas["x"]
+    witness.core.bulk = 1
+    witness.present(HOME)
+    family.tell(order[0], "x")
+    assert HOME in witness.core.memory.backlog.presents
+    family.tell(order[1], "x")
+    assert witness.digest(HOME) == direct("again", log=copy.deepcopy(witness.log)).digest(HOME)
 
 
 @pytest.mark.parametrize("who", ["a", "b"])

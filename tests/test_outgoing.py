@@ -14,8 +14,9 @@ from replica.block import Head, Slice, Tail
 from replica.commit import Commit
 from replica.direct import DirectReplica
 from replica.meeting import compare, frontier_of, note
-from replica.outgoing import collect
+from replica.outgoing import MAX_SLICES, collect
 from replica.packed import MAX_UNPACKED, Packed, bytes_of, pack, unpack
+from replica.reading import Blocks, Reader
 from replica.sqlite import SqliteLog
 from sync.errors import RemoteProtocolError
 from sync.message import MAX_BATCH, Batch, decode, encode
@@ -42,11 +43,14 @@ def commits_of(pieces: list[Slice], tails: dict[int, Tail]) -> list[Commit]:
     return found
 
 
+BUDGET = st.sampled_from([1, 90, 300, 1000, 1 << 20])
+
+
 @pytest.mark.usefixtures("small_blocks")
 @settings(max_examples=150)
-@given(STEPS, st.integers(0, 2), st.sampled_from([1, 90, 300, 1000, 1 << 20]), st.integers(900, 1500))
-def test_a_batch_is_all_that_is_missing_up_to_a_stamp(steps, who, budget, horizon):
-    """The oracle sorts all commits by their stamps: batches are stretches of that, within budget and horizon."""
+@given(STEPS, st.integers(0, 2), BUDGET, st.sampled_from([1, 2, 4, MAX_SLICES]), st.integers(900, 1500))
+def test_a_batch_is_all_that_is_missing_up_to_a_stamp(steps, who, budget, most, horizon):
+    """The oracle sorts all commits by their stamps: batches are stretches of that, within all bounds."""
     source = play(steps)[who]
     held = commits_of([*source.all_slices()], {})
     waiting = sorted((c for c in held if c.stamp.wall <= horizon), key=lambda commit: commit.stamp)
@@ -55,11 +59,14 @@ def test_a_batch_is_all_that_is_missing_up_to_a_stamp(steps, who, budget, horizo
     more = True
     while more:
         wants = compare(source.core.frontier.heads, theirs)
-        found = collect(source.reader(), wants, horizon, budget)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("replica.outgoing.MAX_SLICES", most)
+            found = collect(source.reader(), wants, horizon, budget)
         batch = sorted(commits_of(found.slices, tails), key=lambda commit: commit.stamp)
         assert batch == waiting[: len(batch)]
         assert batch or not waiting
         assert len(batch) == 1 or sum(piece.size for piece in found.slices) <= budget
+        assert len(found.slices) <= most
         waiting = waiting[len(batch) :]
         assert found.beyond == sum(len(c.events) for c in held if c.stamp.wall > horizon) or waiting
         more = found.more
@@ -151,6 +158,54 @@ def test_a_batch_that_would_need_more_room_than_it_may_is_refused_before_there_i
         with pytest.raises(RemoteProtocolError) as error:
             decode(packed_batch(*parts))
         assert error.value.kind == "unreadable"
+
+
+def test_commits_of_one_moment_go_in_batches_as_full_as_those_of_many():
+    """A device without a clock writes all at one wall time, and counts: a batch can end between any two of them."""
+    alice = direct("alice")
+    for n in range(200):
+        alice.append(HOME, [ItemAdded(f"{n}")], NOW)
+    alice.flush()
+    theirs: dict[int, tuple[Head, ...]] = {}
+    sizes = []
+    more = True
+    while more:
+        found = collect(alice.reader(), compare(alice.core.frontier.heads, theirs), NOW, 500)
+        for piece in found.slices:
+            note(theirs, piece)
+        sizes.append(sum(piece.size for piece in found.slices))
+        more = found.more
+    assert sum(sizes[:-1]) > 0.9 * 500 * len(sizes[:-1])
+
+
+def test_of_how_blocks_lie_only_so_much_is_remembered(monkeypatch):
+    """Of the logs that were looked at first it is let go; and no more of it is believed once a log has grown."""
+    monkeypatch.setattr("replica.reading.LAID_OUT", 20)
+    authors = [direct(f"{n}") for n in range(9)]
+    hub = direct("hub")
+    for author in authors:
+        for n in range(4):
+            author.append(HOME, [ItemAdded(f"{n}")], NOW)
+        author.flush()
+        hub.ingest([*author.all_slices()])
+        hub.flush()
+    blocks = Blocks()
+    reader = Reader(hub.log, "shop", hub.core.memory.lineages, blocks)
+    rows = [reader.lineages[author.core.me].tip for author in authors]
+    held = []
+    for row in rows:
+        assert reader.layout(row, 1).piece.last == row.head.seq
+        held.append(sum(blocks.layout(one, 1) is not None for one in rows))
+        assert blocks.layout(row, 1) is not None
+    assert held[:3] == [1, 2, 3]
+    assert max(held) == 4
+    authors[-1].append(HOME, [ItemAdded("more")], NOW)
+    authors[-1].flush()
+    hub.ingest([*authors[-1].all_slices()])
+    hub.flush()
+    grown = hub.core.memory.lineages[authors[-1].core.me].tip
+    again = Reader(hub.log, "shop", hub.core.memory.lineages, blocks)
+    assert again.layout(grown, 1).piece.last == grown.head.seq == rows[-1].head.seq + 1
 
 
 def test_a_log_of_many_blocks_goes_in_few_cuts():

@@ -150,6 +150,19 @@ def test_a_stream_that_was_not_loaded_has_its_rows_changed_too():
     assert bob.log.rows("items") == [(HOME, 0, "eggs"), (HOME, 1, "milk")]
 
 
+def test_what_a_large_batch_brings_has_its_rows():
+    """A present from which rows follow does not wait until somebody reads it."""
+    alice, bob = direct("alice"), direct("bob")
+    bob.core.bulk = 1
+    bob.present(HOME)
+    for item in ("milk", "eggs"):
+        alice.execute(HOME, AddItem(item), 1)
+    alice.flush()
+    bob.ingest(list(alice.all_slices()))
+    bob.flush()
+    assert bob.log.rows("items") == alice.log.rows("items") == [(HOME, 0, "eggs"), (HOME, 1, "milk")]
+
+
 class More(Items):
     """The same table with another column."""
 

@@ -30,7 +30,7 @@ FAULTS_FOUND = [302319, 302805, 304358, 1018609]
 not answered. What schedules as they were before have found (the changelog names the seeds) has tests of its own, in
 `test_protocol`, `test_fork`, `test_forks`, `test_members` and `test_core`."""
 
-FOR_NOTHING = [1005643, 1006008, 1011643, 1015721, 1017896, 1023480, 1031194, 5004404]
+FOR_NOTHING = [1005643, 1006008, 1011643, 1017896, 1023480, 5004404]
 """Seeds that have found a fault of the simulator: it asked what does not hold where an id is in use twice or
 somebody was retired, and took a backup that cannot be."""
 

@@ -1,4 +1,5 @@
-"""What simulated replicas do: an aggregate with every kind of lattice in it, one folded in order, one that owes.
+"""What simulated replicas do: an aggregate with every kind of lattice in it (with rows and without), one folded in
+order, one that owes.
 
 Beside each stands what it must read, as plain Python over all facts at once: said, and not forgotten by a fact that
 had seen it. It shares no code with the fold, so that what is equal everywhere and wrong is found too.
@@ -98,6 +99,18 @@ class BoardBefore(Board):
     events: ClassVar[Any] = (Added, Removed, Named, Noted, Struck)
 
 
+class Shelf(Board):
+    """A board from which no rows follow: what a batch brings may wait until it is read."""
+
+    stream = "shelf"
+
+
+class ShelfBefore(BoardBefore):
+    """What a shelf was."""
+
+    stream = "shelf"
+
+
 class Written(Event, frozen=True):
     line: str
 
@@ -193,9 +206,9 @@ class Release(NamedTuple):
         return {kind.stream: kind.events for kind in self.aggregates}
 
 
-BEFORE = Release((BoardBefore, Desk), (ItemsBefore,))
-NOW = Release((Board, Diary, Desk), (Items, Lines))
-STREAMS = ("board/1", "board/2", "diary/1", "desk/1")
+BEFORE = Release((BoardBefore, ShelfBefore, Desk), (ItemsBefore,))
+NOW = Release((Board, Shelf, Diary, Desk), (Items, Lines))
+STREAMS = ("board/1", "shelf/1", "diary/1", "desk/1")
 BOARDS = STREAMS[:2]
 KEYS = ("x", "y", "z")
 LARGE = 131_100
@@ -298,7 +311,7 @@ def in_order(facts: Iterable[Fact]) -> list[Fact]:
 def by_definition(stream: str, facts: Sequence[Fact]) -> Any:
     """What a stream must read."""
     match stream.split("/")[0]:
-        case "board":
+        case "board" | "shelf":
             return board(facts)
         case "diary":
             return diary(facts)

@@ -19,7 +19,9 @@ from hashlib import blake2b
 from random import Random
 
 from merge.version import NOTHING, VersionVector
+from replica.backlog import BACKLOG
 from replica.direct import DirectReplica
+from replica.folding import BULK
 from replica.log import Identity
 from sync.direct import DirectNode
 from sync.message import Presents, decode
@@ -108,6 +110,9 @@ class World:
             one.disk, "sim", one.name, aggregates, random=chance, identity=identity, projections=projections
         )
         replica.core.every = 4
+        pace = Random(f"{self.seed}/{one.name}/{one.starts}/pace")
+        replica.core.bulk = pace.choice([1, 1, 4, BULK])
+        replica.core.backlog = pace.choice([8, 40, BACKLOG])
         one.node = DirectNode(replica, f"{one.name}{one.starts}".encode())
         replica.build()
         self.ledger.listen(replica)
