@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from merge.stamp import Stamp
 from merge.version import VersionVector
-from replica import snapshot
+from replica import columns, snapshot
 from replica.arrange import Gap
-from replica.block import GENESIS, Head, Slice, names_of, notes_of
+from replica.block import GENESIS, Head, Slice, names_of
 from replica.commit import Commit
 from replica.core import Core
 from replica.direct import DirectReplica
@@ -152,7 +152,7 @@ def adopt(core: Core, row: LogRow, taken: Taken) -> None:
     for told in telling:
         draft.news.append(told)
     first = piece.after + 1
-    for note, last, when in zip(notes_of(piece), layout.lasts, map(Stamp._make, layout.stamps), strict=False):
+    for note, last, when in zip(columns.notes(piece), layout.lasts, map(Stamp._make, layout.stamps), strict=False):
         if note is not None and note.command is not None:
             draft.done.append(Done(note.command, first, last, when))
         first = last + 1

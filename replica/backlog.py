@@ -43,7 +43,7 @@ class Backlog(NamedTuple):
 
     def more(self, news: list[Run]) -> Backlog:
         """What has come."""
-        events = sum(len(run.decoded.payloads) for run in news)
+        events = sum(run.decoded.events for run in news)
         return self._replace(runs=(*self.runs, *news), events=self.events + events)
 
     def runs_for(self, stream: str) -> list[Run]:

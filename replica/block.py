@@ -35,36 +35,30 @@ from itertools import accumulate, islice, pairwise
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec.msgpack import Decoder, Encoder
 
-from merge.stamp import COUNTER_LIMIT, LAST_WALL
-from replica.commit import (
-    MAX_EVENTS,
-    MAX_NAME,
-    MAX_OBSERVED,
-    MAX_PAYLOAD,
-    MAX_SCHEMA,
-    PREFIX,
-    Commit,
-    Note,
-    Observed,
+from merge.stamp import LAST_WALL
+from replica import columns
+from replica.columns import (
+    COLUMNS,
+    OBSERVED,
+    PAYLOAD,
+    PER_COMMIT,
+    Uint64,
+    array,
+    elements,
+    split,
+    where,
 )
+from replica.commit import MAX_EVENTS, MAX_OBSERVED, MAX_PAYLOAD, PREFIX, Commit, Observed
 from replica.decoded import Decoded
 from replica.errors import InvalidBatch
 
 BLOCK_EVENTS = 1024
 BLOCK_PAYLOAD = 256 * 1024
-COLUMNS = ("count", "wall", "counter", "observed", "note", "stream", "type", "payload")
-PER_COMMIT = 5
-"""The first five columns hold one element a commit, the others one an event."""
-OBSERVED, PAYLOAD = 3, 7
 HASH = 32
 GENESIS = bytes(HASH)
 """The head of a log before its first event."""
 PERSON = b"anabranch 0"
-
-Uint64 = Annotated[int, msgspec.Meta(ge=0)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 
 
 class Head(NamedTuple):
@@ -100,40 +94,6 @@ class Slice(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.after == self.first - 1 and (
             self.last - self.after >= BLOCK_EVENTS or len(self.columns[-1]) >= BLOCK_PAYLOAD
         )
-
-
-_INT = {int}
-_pack = Encoder().encode
-_counts = Decoder(list[Annotated[int, msgspec.Meta(ge=1, le=MAX_EVENTS)]]).decode
-_walls = Decoder(list[int]).decode
-_counters = Decoder(list[Annotated[int, msgspec.Meta(ge=0, lt=COUNTER_LIMIT)]]).decode
-_ObservedItem = tuple[
-    Uint64,
-    Annotated[int, msgspec.Meta(ge=1)],
-    Annotated[bytes, msgspec.Meta(min_length=PREFIX, max_length=PREFIX)],
-]
-_observed = Decoder(list[list[_ObservedItem] | None]).decode
-_notes = Decoder(list[Note | None]).decode
-_streams = Decoder(list[Uint64 | Name]).decode
-_types = Decoder(list[int | tuple[str, int]]).decode
-"""Without bounds in the type (`_resolve` checks them): msgspec 0.22 crashes in the garbage collector on a
-union of an int and a tuple where both have any."""
-_raws = Decoder(list[msgspec.Raw]).decode
-
-
-def _elements(values: list[Any]) -> bytes:
-    """msgpack: some values one after the other."""
-    count = len(values)
-    return _pack(values)[1 if count < 16 else 3 if count < 65536 else 5 :]
-
-
-def array(count: int, elements: bytes) -> bytes:
-    """msgpack: the elements of a column as one array."""
-    if count < 16:
-        return bytes((0x90 | count,)) + elements
-    if count < 65536:
-        return b"\xdc" + count.to_bytes(2, "big") + elements
-    return b"\xdd" + count.to_bytes(4, "big") + elements
 
 
 class Tail:
@@ -193,21 +153,21 @@ class Tail:
         types = [self._number(self.types, (e.type, e.schema)) for commit in commits for e in commit.events]
         walls = [commit.stamp.wall for commit in commits]
         payload = b"".join([event.payload for commit in commits for event in commit.events])
-        columns = (
-            _elements([len(commit.events) for commit in commits]),
-            _elements([wall - before for before, wall in pairwise((self.wall, *walls))]),
-            _elements([commit.stamp.counter for commit in commits]),
-            _elements([commit.observed or None for commit in commits]),
-            _elements([commit.note for commit in commits]),
-            _elements(streams),
-            _elements(types),
+        written = (
+            elements([len(commit.events) for commit in commits]),
+            elements([wall - before for before, wall in pairwise((self.wall, *walls))]),
+            elements([commit.stamp.counter for commit in commits]),
+            elements([commit.observed or None for commit in commits]),
+            elements([commit.note for commit in commits]),
+            elements(streams),
+            elements(types),
             payload,
         )
         first, after, base = self.first, self.seq, self.hash
         self.wall = walls[-1]
-        self._take(columns, len(streams), len(payload))
+        self._take(written, len(streams), len(payload))
         head = self._close()
-        return Slice(self.replica, first, after, commits[-1].last, len(commits), base, head, columns)
+        return Slice(self.replica, first, after, commits[-1].last, len(commits), base, head, written)
 
     @staticmethod
     def _number(table: dict[Any, int], name: Any) -> Any:
@@ -217,8 +177,8 @@ class Tail:
             return name
         return number
 
-    def _take(self, columns: tuple[bytes, ...], events: int, payload: int) -> None:
-        for digest, column in zip(self._digests, columns, strict=True):
+    def _take(self, written: tuple[bytes, ...], events: int, payload: int) -> None:
+        for digest, column in zip(self._digests, written, strict=True):
             digest.update(column)
         self.seq += events
         self.events += events
@@ -236,45 +196,36 @@ class Tail:
         try:
             return self._read(piece)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidBatch(f"{_where(piece)} cannot be read: {error}") from error
+            raise InvalidBatch(f"{where(piece)} cannot be read: {error}") from error
 
     def _read(self, piece: Slice) -> Decoded:
-        n, events = piece.commits, piece.last - piece.after
+        events = piece.last - piece.after
         if (piece.replica, piece.first, piece.after) != (self.replica, self.first, self.seq):
-            raise InvalidBatch(f"{_where(piece)} does not continue the log at {self.seq}")
+            raise InvalidBatch(f"{where(piece)} does not continue the log at {self.seq}")
         _check_claims(piece)
-        columns = [array(n, column) for column in piece.columns[:PER_COMMIT]]
-        columns += [array(events, column) for column in piece.columns[PER_COMMIT:]]
-        counts, steps, counters = _counts(columns[0]), _walls(columns[1]), _counters(columns[2])
-        seen, notes = _observed(columns[3]), _notes(columns[4])
+        decoded = Decoded(piece, self.wall, self.streams, self.types)
+        decoded.read_all()
+        counts, walls, seen = decoded.counts, decoded.walls, decoded.observed
         if sum(counts) != events:
-            raise InvalidBatch(f"{_where(piece)} claims {events} events and holds {sum(counts)}")
-        streams, stream_names = _resolve(list(self.streams), _streams(columns[5]), piece)
-        types, type_names = _resolve(list(self.types), _types(columns[6]), piece)
-        payloads = _raws(columns[7])
-        walls = list(accumulate(steps, initial=self.wall))[1:]
+            raise InvalidBatch(f"{where(piece)} claims {events} events and holds {sum(counts)}")
         if min(walls) < 0 or max(walls) >= LAST_WALL:
-            raise InvalidBatch(f"{_where(piece)} has a stamp outside of time")
+            raise InvalidBatch(f"{where(piece)} has a stamp outside of time")
         if any(seen) and not all(_ascending(observed) for observed in seen if observed):
-            raise InvalidBatch(f"{_where(piece)} names more than {MAX_OBSERVED} heads, or names one log twice")
-        size = len(piece.columns[7])
-        if self.payload + size >= min(BLOCK_PAYLOAD, MAX_PAYLOAD):
-            self._check_sizes(piece, counts, payloads)
+            raise InvalidBatch(f"{where(piece)} names more than {MAX_OBSERVED} heads, or names one log twice")
+        if self.payload + len(piece.columns[PAYLOAD]) >= min(BLOCK_PAYLOAD, MAX_PAYLOAD):
+            self._check_sizes(piece, counts, decoded.payloads)
         if self.events + events - counts[-1] >= BLOCK_EVENTS:
-            raise InvalidBatch(f"{_where(piece)} goes on after its block is full")
-        return Decoded(
-            self.replica, self.seq, counts, walls, counters, seen, notes, streams, types, payloads,
-            stream_names, type_names, self.events + events, self.payload + size,
-        )  # fmt: skip
+            raise InvalidBatch(f"{where(piece)} goes on after its block is full")
+        return decoded
 
     def _check_sizes(self, piece: Slice, counts: list[int], payloads: list[msgspec.Raw]) -> None:
         size, each = self.payload, iter(payloads)
         for count in counts:
             if size >= BLOCK_PAYLOAD:
-                raise InvalidBatch(f"{_where(piece)} goes on after its block is full")
+                raise InvalidBatch(f"{where(piece)} goes on after its block is full")
             own = sum(map(len, islice(each, count)))
             if own > MAX_PAYLOAD:
-                raise InvalidBatch(f"{_where(piece)} has a commit of {own} bytes; the limit is {MAX_PAYLOAD}")
+                raise InvalidBatch(f"{where(piece)} has a commit of {own} bytes; the limit is {MAX_PAYLOAD}")
             size += own
 
     def accept(self, piece: Slice, decoded: Decoded, at: frozenset[int] = frozenset()) -> dict[int, bytes]:
@@ -284,7 +235,7 @@ class Tail:
         then of no further use.
         """
         if piece.base != self.hash:
-            raise InvalidBatch(f"{_where(piece)} does not stand on the history that is held here")
+            raise InvalidBatch(f"{where(piece)} does not stand on the history that is held here")
         self.streams = {name: number for number, name in enumerate(decoded.streams)}
         self.types = {name: number for number, name in enumerate(decoded.types)}
         hashes = {}
@@ -298,11 +249,11 @@ class Tail:
                 self._take(between(piece, edges, number, number + 1), seq - self.seq, 0)
                 hashes[seq] = self._close()
             rest = between(piece, edges, len(stops), len(stops) + 1)
-        self.wall, self.payload = decoded.walls[-1], decoded.payload
-        self._take(rest, piece.last - self.seq, 0)
+        self.wall = decoded.walls[-1]
+        self._take(rest, piece.last - self.seq, len(piece.columns[PAYLOAD]))
         hashes[piece.last] = self._close()
         if hashes[piece.last] != piece.head:
-            raise InvalidBatch(f"{_where(piece)} claims a head that its bytes do not have: the chain is broken")
+            raise InvalidBatch(f"{where(piece)} claims a head that its bytes do not have: the chain is broken")
         return hashes
 
 
@@ -318,92 +269,36 @@ def head_of_block(store: str, piece: Slice) -> bytes:
     return head_of(store, piece.replica, piece.first, piece.base, digests_of(piece.columns))
 
 
-def _resolve(table: list[Any], column: list[Any], piece: Slice) -> tuple[list[Any], list[Any]]:
-    """Names for the numbers of a column, and the block's table after it."""
-    if not table and type(column[0]) is not int and column.count(0) == len(column) - 1:
-        given = [0]
-    else:
-        given = (
-            [at for at, item in enumerate(column) if type(item) is not int] if {*map(type, column)} != _INT else []
-        )
-    if not given:
-        return _called(table, column, piece), table
-    names, out, start = set(table), [], 0
-    for at in given:
-        out += _called(table, column[start:at], piece)
-        item, start = column[at], at + 1
-        if type(item) is tuple and not (0 < len(item[0]) <= MAX_NAME and 0 <= item[1] <= MAX_SCHEMA):
-            raise InvalidBatch(f"{_where(piece)} has a type whose name or schema version is out of bounds")
-        if item in names:
-            raise InvalidBatch(f"{_where(piece)} gives the name {item!r} twice")
-        names.add(item)
-        table.append(item)
-        out.append(item)
-    return out + _called(table, column[start:], piece), table
-
-
-def _called(table: list[Any], numbers: list[int], piece: Slice) -> list[Any]:
-    """The names that some numbers stand for."""
-    if table and not any(numbers):
-        return table[:1] * len(numbers)
-    if numbers and not 0 <= min(numbers) <= max(numbers) < len(table):
-        raise InvalidBatch(f"{_where(piece)} uses a name before it is given")
-    return [table[number] for number in numbers]
-
-
 def _check_claims(piece: Slice) -> None:
     events, commits = piece.last - piece.after, piece.commits
     if not commits <= events <= BLOCK_EVENTS + MAX_EVENTS:
-        raise InvalidBatch(f"{_where(piece)} claims {events} events in {commits} commits, which no block holds")
+        raise InvalidBatch(f"{where(piece)} claims {events} events in {commits} commits, which no block holds")
 
 
 def _ascending(observed: list[tuple[int, int, bytes]]) -> bool:
     return len(observed) <= MAX_OBSERVED and all(one[0] < other[0] for one, other in pairwise(observed))
 
 
-def _where(piece: Slice) -> str:
-    return f"the slice {piece.replica:016x}:{piece.after + 1}-{piece.last}"
-
-
-def counts_of(piece: Slice) -> list[int]:
-    """How many events each commit of a slice has."""
-    return _counts(array(piece.commits, piece.columns[0]))
-
-
-def walls_of(piece: Slice) -> list[int]:
-    """The wall column: differences, but for the first of a block."""
-    return _walls(array(piece.commits, piece.columns[1]))
-
-
-def counters_of(piece: Slice) -> list[int]:
-    return _counters(array(piece.commits, piece.columns[2]))
-
-
 def observed_of(piece: Slice) -> list[list[tuple[int, int, bytes]] | None]:
     """The heads that each commit of a slice names; InvalidBatch where they cannot be read."""
     _check_claims(piece)
     try:
-        return _observed(array(piece.commits, piece.columns[OBSERVED]))
+        return columns.observed(piece)
     except msgspec.DecodeError as error:
-        raise InvalidBatch(f"{_where(piece)} cannot be read: {error}") from error
-
-
-def notes_of(piece: Slice) -> list[Note | None]:
-    return _notes(array(piece.commits, piece.columns[4]))
+        raise InvalidBatch(f"{where(piece)} cannot be read: {error}") from error
 
 
 def names_of(piece: Slice) -> tuple[list[str], dict[tuple[str, int], int]]:
     """The streams of a slice that begins its block, and how many events it has of which types."""
-    events = piece.last - piece.after
-    streams = [name for name in _streams(array(events, piece.columns[5])) if type(name) is str]
-    used: Counter[Any] = Counter(_types(array(events, piece.columns[6])))
+    streams = [name for name in columns.streams(piece) if type(name) is str]
+    used: Counter[Any] = Counter(columns.types(piece))
     kinds = [kind for kind in used if type(kind) is tuple]
     return streams, {kind: 1 + used[number] for number, kind in enumerate(kinds)}
 
 
-def digests_of(columns: Iterable[bytes]) -> list[bytes]:
+def digests_of(each: Iterable[bytes]) -> list[bytes]:
     """The digest of each column."""
-    return [blake2b(column, digest_size=16, person=PERSON).digest() for column in columns]
+    return [blake2b(column, digest_size=16, person=PERSON).digest() for column in each]
 
 
 def boundaries(piece: Slice, counts: list[int]) -> list[Sequence[int]]:
@@ -426,7 +321,7 @@ def _edges_at(piece: Slice, decoded: Decoded, stops: list[int]) -> list[Sequence
     for index, column in enumerate(piece.columns):
         at = commits if index < PER_COMMIT else events
         if index == OBSERVED:  # most are nil, which is one byte
-            raws = _raws(array(piece.commits, column))
+            raws = split(array(piece.commits, column))
             more = [len(raws[one]) - 1 for one in decoded.observing]
             edges.append([stop + sum(more[: bisect_left(decoded.observing, stop)]) for stop in at])
         elif index == PAYLOAD:
@@ -444,9 +339,9 @@ def _offsets(count: int, column: bytes) -> Sequence[int]:
     if rest == 0:  # each is one byte
         return range(count + 1)
     try:
-        _raws(array(1, column[: rest + 1]))
+        split(array(1, column[: rest + 1]))
     except msgspec.DecodeError:
-        return list(accumulate(map(len, _raws(array(count, column))), initial=0))
+        return list(accumulate(map(len, split(array(count, column))), initial=0))
     return [0, *range(rest + 1, len(column) + 1)]  # but for the first, which often gives a name, or a whole number
 
 

@@ -65,6 +65,14 @@ class _Left(NamedTuple):
         return self.plain.deeds_of(self.event, self.plain.path_of(keys))
 
 
+def _left(
+    run: Run, place: int, event: Event, plain: Plain | None, deeds: Sequence[tuple[Verb, Path, Any]] = ()
+) -> _Left:
+    decoded, commit = run.decoded, run.decoded.commit_at(place)
+    order = decoded.walls[commit], decoded.counters[commit], decoded.replica, decoded.after + 1 + place
+    return _Left(order, run, commit, event, plain, deeds)
+
+
 class _Column(NamedTuple):
     """Events of one type, at some places of a run, and the key of each."""
 
@@ -75,9 +83,9 @@ class _Column(NamedTuple):
 
     def last(self, covered: set[Any]) -> dict[Any, int]:
         """The last of them for each key that is not covered."""
-        fresh = {*self.keys} - covered
-        if not fresh:
+        if covered.issuperset(self.keys):
             return {}
+        fresh = {*self.keys} - covered
         last = dict(zip(self.keys, range(len(self.keys)), strict=True))
         return {key: last[key] for key in fresh}
 
@@ -109,17 +117,13 @@ class Bulk:
         if not picked:
             return
         self.held += len(picked)
-        walls, counters, replica, first = decoded.walls, decoded.counters, decoded.replica, decoded.after + 1
-        single = len(walls) == len(decoded.payloads)
-        self._stands.setdefault(replica, first + picked[-1])
+        self._stands.setdefault(decoded.replica, decoded.after + 1 + picked[-1])
         columns: dict[tuple[Any, ...], list[_Column]] = {}
         for (name, schema), places in _by_kind(decoded, picked):
             kind = self._types.kind_of(name, schema)
             if kind is None:
                 continue
-            whole = len(places) == len(decoded.payloads)
-            payloads = decoded.payloads if whole else [decoded.payloads[at] for at in places]
-            events = self._types.decode_all(name, schema, payloads, run.payload if whole else None)
+            events = self._types.decode_all(name, schema, len(places), decoded.joined(places))
             if kind not in self._aggregate.events:
                 continue
             self.events += len(events)
@@ -127,19 +131,14 @@ class Bulk:
             keys = None if plain is None else _keys(plain, events)
             if plain is None or keys is None:
                 for place, event in zip(places, events, strict=True):
-                    commit = run.commit_at(place)
-                    order = walls[commit], counters[commit], replica, first + place
-                    self._others.append(_Left(order, run, commit, event, None, self._aggregate.effect_of(event)))
+                    self._others.append(_left(run, place, event, None, self._aggregate.effect_of(event)))
             else:
                 columns.setdefault(plain.place, []).append(_Column(plain, places, events, keys))
         for path, some in columns.items():
             rivals = self._rivals.setdefault(path, defaultdict(list))
-            covered = self._covered.setdefault((replica, path), set())
+            covered = self._covered.setdefault((decoded.replica, path), set())
             for key, column, at in _uncovered(some, covered):
-                place = column.places[at]
-                commit = place if single else run.commit_at(place)
-                order = walls[commit], counters[commit], replica, first + place
-                rivals[key].append(_Left(order, run, commit, column.events[at], column.plain))
+                rivals[key].append(_left(run, column.places[at], column.events[at], column.plain))
 
     def stands_after(self, stands: VersionVector) -> VersionVector:
         """A version of the stream's own events after all that was taken."""

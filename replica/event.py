@@ -17,13 +17,13 @@ million may be declared `class Moved(Event, array_like=True)`: smaller, faster, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
 
 from merge.version import ReplicaId
-from replica.block import array
+from replica.columns import array, split
 from replica.commit import MAX_NAME, MAX_SCHEMA
 from replica.errors import InvalidEvent
 
@@ -136,17 +136,15 @@ class EventTypes:
         """The class of such events, or None where this code does not know their type in that schema."""
         return self._classes.get((name, schema))
 
-    def decode_all(
-        self, name: str, schema: int, payloads: Sequence[msgspec.Raw], joined: bytes | None = None
-    ) -> list[Event]:
-        """Events of one type that is known, in one call; `joined` is all payloads, where that is at hand.
+    def decode_all(self, name: str, schema: int, count: int, payloads: bytes) -> list[Event]:
+        """So many events of one type that is known, from their payloads one after the other.
 
         Raises what reading one of them raises.
         """
         kind, read = self._classes[name, schema], self._readers[name, schema]
         if schema != kind.schema:
-            return [read(bytes(payload)) for payload in payloads]
-        return self._columns[kind](array(len(payloads), b"".join(payloads) if joined is None else joined))
+            return [read(bytes(payload)) for payload in split(array(count, payloads))]
+        return self._columns[kind](array(count, payloads))
 
     def admit(self, event: Event) -> tuple[bytes, Event]:
         """The bytes of an event that is about to be recorded, and the event that comes back out of them."""

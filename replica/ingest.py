@@ -217,7 +217,7 @@ class _Batch:
                 if isinstance(found_or_gap, Gap):
                     return found_or_gap
                 end, seen = found_or_gap
-                here.runs.append(Run(decoded, piece.columns[-1], seen.copy, 0, piece.commits))
+                here.runs.append(Run(decoded, seen.copy, 0, piece.commits))
             here.end = end
         if missing:
             raise Missing(boundaries=tuple(missing))
@@ -326,7 +326,7 @@ class _Batch:
         for run in news:
             decoded = run.decoded
             for stream, places in run.by_stream.items() if decoded.stamp(0) <= newest else ():
-                stamp = decoded.stamp(bisect_left(decoded.lasts, decoded.after + 1 + places[0]))
+                stamp = decoded.stamp(decoded.commit_at(places[0]))
                 if stamp <= newest:
                     first[stream] = min(stamp, first.get(stream, stamp))
         for stream, stamp in first.items():

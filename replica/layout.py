@@ -11,7 +11,8 @@ from itertools import accumulate, repeat
 from typing import Any
 
 from merge.stamp import Stamp
-from replica.block import Slice, between, boundaries, counters_of, counts_of, digests_of, head_of, walls_of
+from replica import columns
+from replica.block import Slice, between, boundaries, digests_of, head_of
 
 
 class Layout:
@@ -22,10 +23,10 @@ class Layout:
 
     def __init__(self, store: str, piece: Slice) -> None:
         self._store, self.piece = store, piece
-        self._counts = counts = counts_of(piece)
+        self._counts = counts = columns.counts(piece)
         self.lasts = list(accumulate(counts, initial=piece.after))[1:]
-        columns = accumulate(walls_of(piece)), counters_of(piece), repeat(piece.replica)
-        self.stamps: list[tuple[int, int, int]] = list(zip(*columns, strict=False))
+        stamps = accumulate(columns.walls(piece)), columns.counters(piece), repeat(piece.replica)
+        self.stamps: list[tuple[int, int, int]] = list(zip(*stamps, strict=False))
         """Plain: a value of its own for each would cost more than all else here. See `stamp`."""
         self._edges: list[Sequence[int]] | None = None
         self._hashes = {0: piece.base, piece.commits: piece.head}
@@ -66,26 +67,26 @@ class Layout:
         piece = self.piece
         if (start, stop) == (0, piece.commits):
             return piece
-        columns: Any = between(piece, self.edges, start, stop)
+        held: Any = between(piece, self.edges, start, stop)
         after = self.lasts[start - 1] if start else piece.after
         base, head = self.hash_at(start), self.hash_at(stop)
-        return Slice(piece.replica, piece.first, after, self.lasts[stop - 1], stop - start, base, head, columns)
+        return Slice(piece.replica, piece.first, after, self.lasts[stop - 1], stop - start, base, head, held)
 
 
 def cut(piece: Slice, start: int, stop: int, base: bytes, head: bytes) -> Slice:
     """The commits start .. stop-1 of a slice, as a slice of their own between the given heads."""
-    counts = counts_of(piece)
-    columns: Any = between(piece, boundaries(piece, counts), start, stop)
+    counts = columns.counts(piece)
+    held: Any = between(piece, boundaries(piece, counts), start, stop)
     after = piece.after + sum(counts[:start])
     last = after + sum(counts[start:stop])
-    return Slice(piece.replica, piece.first, after, last, stop - start, base, head, columns)
+    return Slice(piece.replica, piece.first, after, last, stop - start, base, head, held)
 
 
 def join(pieces: list[Slice]) -> Slice:
     """Slices of one block that follow each other, as one."""
     if len(pieces) == 1:
         return pieces[0]
-    columns: Any = tuple(b"".join(parts) for parts in zip(*(piece.columns for piece in pieces), strict=True))
+    held: Any = tuple(b"".join(parts) for parts in zip(*(piece.columns for piece in pieces), strict=True))
     start, end = pieces[0], pieces[-1]
     commits = sum(piece.commits for piece in pieces)
-    return Slice(start.replica, start.first, start.after, end.last, commits, start.base, end.head, columns)
+    return Slice(start.replica, start.first, start.after, end.last, commits, start.base, end.head, held)

@@ -26,7 +26,8 @@ from immutables import Map
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
-from replica.block import BLOCK_EVENTS, GENESIS, Head, Slice, Tail, counts_of, head_of_block
+from replica import columns
+from replica.block import BLOCK_EVENTS, GENESIS, Head, Slice, Tail, head_of_block
 from replica.commit import MAX_EVENTS, Commit, Observed
 from replica.decoded import Decoded
 from replica.errors import DamagedLog
@@ -156,7 +157,7 @@ def _believed(store: str, row: LogRow, block: Block) -> Slice | None:
     if at != (row.replica, start.first, start.first - 1, start.parent) or head_of_block(store, piece) != piece.head:
         return None
     try:
-        if not piece.commits <= events <= BLOCK_EVENTS + MAX_EVENTS or sum(counts_of(piece)) != events:
+        if not piece.commits <= events <= BLOCK_EVENTS + MAX_EVENTS or sum(columns.counts(piece)) != events:
             return None
     except msgspec.DecodeError:
         return None
@@ -226,7 +227,7 @@ class Reader:
         named: Map[tuple[int, int], Observed] = Map(
             {(o.replica, number): o for o, number in zip(start.named, numbers, strict=True)}
         )
-        opened = Opened(End(tail, start.stamp, context, named), piece, tail.read(piece))
+        opened = Opened(End(tail, start.stamp, context, named), piece, Decoded(piece))
         self._blocks.add(row, opened)
         return opened
 
@@ -338,9 +339,10 @@ class Reader:
                 found.append((index, context))
             return found
 
-        lasts = opened.decoded.lasts
-        start, stop = bisect_right(lasts, after), bisect_right(lasts, upto)
-        return Run(opened.decoded, opened.piece.columns[-1], seen, start, max(start, stop))
+        piece, decoded = opened.piece, opened.decoded
+        start = 0 if after <= piece.after else bisect_right(decoded.lasts, after)
+        stop = piece.commits if upto >= piece.last else bisect_right(decoded.lasts, upto)
+        return Run(decoded, seen, start, max(start, stop))
 
     @uncollected
     def beyond(

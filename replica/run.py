@@ -8,7 +8,7 @@ Rule 2. News are commits in an order in which causes come first: own ones as the
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -31,8 +31,6 @@ class Run:
     """The commits `start` to before `stop` of a slice."""
 
     decoded: Decoded
-    payload: bytes
-    """The column of payloads."""
     find_seen: Callable[[], Observations]
     """Finds `seen`: few who read a block need it."""
     start: int
@@ -50,16 +48,7 @@ class Run:
     @property
     def places(self) -> range:
         """The places of its events in the columns of the slice."""
-        lasts, after = self.decoded.lasts, self.decoded.after
-        begin = lasts[self.start - 1] - after if self.start else 0
-        return range(begin, lasts[self.stop - 1] - after if self.stop > self.start else begin)
-
-    def commit_at(self, place: int) -> int:
-        """The commit that an event lies in."""
-        decoded = self.decoded
-        if len(decoded.counts) == len(decoded.payloads):
-            return place
-        return bisect_left(decoded.lasts, decoded.after + 1 + place)
+        return range(self.decoded.place(self.start), self.decoded.place(self.stop))
 
     def context(self, commit: int) -> VersionVector:
         """What the author of a commit had observed, beside what the slice holds before it."""
@@ -69,13 +58,12 @@ class Run:
     def by_stream(self) -> dict[str, Sequence[int]]:
         """The places of its events by their streams."""
         if self._by_stream is None:
-            places = self.places
-            names = self.decoded.named[places.start : places.stop]
-            if names and names.count(names[0]) == len(names):
-                self._by_stream = {names[0]: places}
+            places, streams = self.places, self.decoded.streams
+            if len(streams) == 1:
+                self._by_stream = {streams[0]: places}
             else:
                 found: dict[str, list[int]] = {}
-                for at, name in enumerate(names, places.start):
+                for at, name in enumerate(self.decoded.named[places.start : places.stop], places.start):
                     found.setdefault(name, []).append(at)
                 self._by_stream = {**found}
         return self._by_stream

@@ -20,7 +20,8 @@ import msgspec
 from merge.stamp import Stamp
 from merge.text import Measure, TextError, TextState
 from replica.arrange import Gap
-from replica.block import GENESIS, PER_COMMIT, Slice, Tail, array, digests_of, head_of
+from replica.block import GENESIS, Slice, Tail, digests_of, head_of
+from replica.columns import PER_COMMIT, array, split
 from replica.commit import Commit, Note, Recorded
 from replica.direct import DirectReplica
 from replica.errors import AnabranchError, InvalidBatch
@@ -100,7 +101,7 @@ class Forgery(msgspec.Struct, array_like=True):
         columns = [*self.columns]
         at = random.choice((random.randrange(len(columns)), len(columns) - 1))
         count = self.commits if at < PER_COMMIT else self.events
-        elements = [bytes(raw) for raw in _raws(array(count, columns[at]))]
+        elements = [bytes(raw) for raw in split(array(count, columns[at]))]
         which = random.randrange(len(elements))
         if random.random() < 0.5:
             elements[which] = random.choice((*EXTREMES, *elements, msgspec.msgpack.encode(random.getrandbits(40))))
@@ -112,7 +113,6 @@ class Forgery(msgspec.Struct, array_like=True):
 
 
 _forgery = msgspec.msgpack.Decoder(Forgery).decode
-_raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
 class StoredBlocks(Door):

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 
 from merge.stamp import Stamp
+from replica import columns
 from replica.arrange import Gap
-from replica.block import BLOCK_EVENTS, Head, Slice, Tail, counts_of
+from replica.block import BLOCK_EVENTS, Head, Slice, Tail
 from replica.commit import Commit, Note, Observed, Recorded
 from replica.layout import Layout, cut, join
 from replica.reading import Reader
@@ -112,7 +113,7 @@ def test_a_block_can_be_cut_between_any_two_commits(seed, data):
     assert cut(join(block), start, stop, expected.base, expected.head) == expected
     assert [layout.hash_at(n + 1) for n in range(len(block))] == [piece.head for piece in block]
     assert layout.lasts == [piece.last for piece in block]
-    assert sum(counts_of(expected)) == expected.last - expected.after
+    assert sum(columns.counts(expected)) == expected.last - expected.after
 
 
 def test_a_block_closes_with_the_commit_that_fills_it():
