@@ -24,7 +24,7 @@ from replica.direct import DirectReplica
 from replica.errors import Outdated
 from replica.folding import fold_within
 from sync.testing.ledger import Found
-from sync.testing.workload import BOARDS, STREAMS, Ask, Fact, by_definition, facts, reading
+from sync.testing.workload import BOARDS, DRAWN, Ask, Fact, by_definition, facts, in_turn, reading
 from sync.testing.world import Node, World
 
 
@@ -102,7 +102,7 @@ class Clients:
 
     def read(self, one: Node) -> None:
         """Read a stream, at what is held now."""
-        stream = self.world.random.choice(STREAMS)
+        stream = in_turn(self.world.random.choice(DRAWN), self._number)
         if stream.split("/")[0] not in one.replica.core.aggregates:
             return
         self.world.guard(one, lambda: self._read(one, stream))
@@ -120,7 +120,7 @@ class Clients:
     def look_back(self, one: Node) -> None:
         """Read a stream at an earlier cut; not at a number of an id that is in use twice, which may name none."""
         random, core = self.world.random, one.replica.core
-        stream = random.choice(STREAMS)
+        stream = in_turn(random.choice(DRAWN), self._number)
         cuts = [one.seen, core.stable, *core.members.observed.values()]
         sure = [cut for cut in cuts if cut <= core.memory.version and self.world.ledger.without_twins(cut) == cut]
         cut = random.choice(sure or [NOTHING])
@@ -150,7 +150,7 @@ class Clients:
 
     def meet(self, one: Node, other: Node) -> None:
         """Merge the pasts of two replicas; nothing comes of it for them."""
-        stream = self.world.random.choice(BOARDS)
+        stream = in_turn(self.world.random.choice(BOARDS), self._number)
         if one.release is not other.release or self.world.ledger.twins:
             return
         pasts = [_past(side.replica, stream) for side in (one, other)]

@@ -8,7 +8,7 @@ from merge.version import NOTHING, Dot
 from replica.direct import DirectReplica
 from replica.snapshot import span
 from sync.testing.ledger import Acknowledged, Found, Ledger
-from sync.testing.workload import STREAMS, Items, Lines, by_definition, reading
+from sync.testing.workload import BOARDS, STREAMS, Items, Lines, by_definition, reading
 from sync.testing.world import Node, World
 
 
@@ -90,7 +90,9 @@ def _afresh(one: Node) -> None:
 def _tables(replica: DirectReplica, lines: list[tuple[int, int, str]]) -> None:
     """The tables of projections follow from the presents, and from the facts."""
     replica.build()
-    wanted = [("board/1", n, item) for n, item in enumerate(sorted(replica.present("board/1").items))]
+    wanted = [
+        (stream, n, item) for stream in BOARDS for n, item in enumerate(sorted(replica.present(stream).items))
+    ]
     if replica.log.rows(Items.table) != wanted:
         raise Found("projections", f"the rows of {_name(replica)} do not follow from its presents")
     rows = [("diary/1", f"{replica:016x}", seq, 0, line) for replica, seq, line in lines]

@@ -208,16 +208,23 @@ class Release(NamedTuple):
 
 BEFORE = Release((BoardBefore, ShelfBefore, Desk), (ItemsBefore,))
 NOW = Release((Board, Shelf, Diary, Desk), (Items, Lines))
-STREAMS = ("board/1", "shelf/1", "diary/1", "desk/1")
+STREAMS = ("board/1", "board/2", "diary/1", "desk/1", "shelf/1")
+*DRAWN, SHELF = STREAMS
+"""Clients choose among these; the shelf takes turns with a board (`in_turn`)."""
 BOARDS = STREAMS[:2]
 KEYS = ("x", "y", "z")
 LARGE = 131_100
 """Characters of a large note: two of them fill a block."""
 
 
+def in_turn(stream: str, number: int) -> str:
+    """The stream for a client that has chosen one, before or after it has written so many times."""
+    return SHELF if stream == "board/2" and number % 2 else stream
+
+
 def facts(random: Random, number: int, release: Release, large: float) -> tuple[str, tuple[Event, ...]]:
     """What a replica records next, and where: one fact, seldom several; and how often a large one."""
-    stream = random.choice(BOARDS if release is BEFORE else STREAMS[:3])
+    stream = in_turn(random.choice(BOARDS if release is BEFORE else STREAMS[:3]), number)
     many = 1 if random.random() < 0.8 else random.randint(2, 4)
     if stream == "diary/1":
         return stream, tuple([Written(f"{number}.{line}") for line in range(many)])
