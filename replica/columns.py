@@ -6,6 +6,7 @@ whoever takes it (`replica.block.Tail.read`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -75,6 +76,8 @@ def _array(piece: Slice, column: int) -> bytes:
 
 def counts(piece: Slice) -> list[int]:
     """How many events each commit has."""
+    if piece.columns[COUNT] == b"\x01" * piece.commits:
+        return [1] * piece.commits
     return _counts(_array(piece, COUNT))
 
 
@@ -98,12 +101,23 @@ def notes(piece: Slice) -> list[Note | None]:
 
 def streams(piece: Slice) -> list[int | str]:
     """For each event the number of its stream, or the name where that is given."""
-    return _streams(_array(piece, STREAM))
+    return _numbers(piece, STREAM, _streams)
 
 
 def types(piece: Slice) -> list[int | tuple[str, int]]:
     """The same of its type, with the schema version."""
-    return _types(_array(piece, TYPE))
+    return _numbers(piece, TYPE, _types)
+
+
+def _numbers(piece: Slice, column: int, decode: Callable[[bytes], list[Any]]) -> list[Any]:
+    """A column of numbers and names. Mostly one name is given, and the rest are the number 0, a byte each."""
+    data, rest = piece.columns[column], piece.last - piece.after - 1
+    if data.endswith(bytes(rest)):
+        try:
+            return decode(array(1, data[: len(data) - rest])) + [0] * rest
+        except msgspec.DecodeError:
+            pass  # the last of these bytes belong to a name, or the column is nonsense: the whole of it says which
+    return decode(_array(piece, column))
 
 
 def payloads(piece: Slice) -> list[msgspec.Raw]:

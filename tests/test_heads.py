@@ -7,8 +7,10 @@ import sqlite3
 from contextlib import closing
 from itertools import pairwise
 from random import Random
+from typing import Annotated
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given, settings
 
@@ -219,3 +221,35 @@ def test_the_head_depends_on_the_store_and_the_replica():
     heads.add(Tail("shop", 78).append(commit._replace(replica=78)).head)
     assert len(heads) == 3
     assert Tail("shop", ME).head == Head(0, bytes(32))
+
+
+ELEMENTS = st.lists(
+    st.one_of(
+        st.just(0),
+        st.just(1),
+        st.text("a\x00", max_size=3),
+        st.tuples(st.text("a\x00", max_size=2), st.integers(0, 2)),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(ELEMENTS, st.integers(1, 6), st.binary(max_size=2) | st.just(b""))
+def test_columns_that_are_read_in_short_come_to_what_they_are(values, events, more):
+    """One name and zeros behind it, or a one for each commit: as if element after element had been decoded."""
+    data = columns.elements(values) + more
+    for index, read, kind in (
+        (columns.COUNT, columns.counts, list[Annotated[int, msgspec.Meta(ge=1)]]),
+        (columns.STREAM, columns.streams, list[columns.Uint64 | columns.Name]),
+        (columns.TYPE, columns.types, list[int | tuple[str, int]]),
+    ):
+        held = tuple(data if at == index else b"" for at in range(8))
+        piece = Slice(ME, 1, 0, events, events, bytes(32), bytes(32), held)
+        try:
+            want = msgspec.msgpack.decode(columns.array(events, data), type=kind)
+        except msgspec.DecodeError:
+            with pytest.raises(msgspec.DecodeError):
+                read(piece)
+        else:
+            assert read(piece) == want
