@@ -252,7 +252,7 @@ class Pump:
             self._begun += settled.began
             for step in steps:
                 step.settle()
-            if written:
+            if written or self._core.ripe:  # what was read may have grown enough for a snapshot
                 self._tell(settled)
         else:
             self._core.drop()

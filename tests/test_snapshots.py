@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -306,6 +309,27 @@ async def test_a_replica_takes_snapshots_by_itself_and_verifies_them(tmp_path):
         assert "journal/day: the present in memory differs" in verified.differences[0]
         assert any("journal/day: the snapshot of" in one for one in verified.differences)
         assert await alice.verify(HOME)
+
+
+@in_loop
+async def test_a_stream_that_is_only_read_has_a_snapshot_too(tmp_path):
+    """Else every process that writes nothing would fold the whole log again."""
+    path = tmp_path / "a.db"
+
+    def opened():
+        return Replica.open(path, store="shop", name="alice", aggregates=[ShoppingList, Journal])
+
+    async with opened() as alice:
+        for number in range(30):
+            await alice.append(JOURNAL, *(Noted(f"{number}/{n}") for n in range(100)))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM kept WHERE kind = 'snapshot'")
+    async with opened() as alice:
+        assert len((await alice.present(JOURNAL)).state) == 3000
+        held = partial(alice._backend.run, lambda log: log.kept(span(JOURNAL)))
+        async with asyncio.timeout(10):
+            while not await held():
+                await asyncio.sleep(0.01)
 
 
 def test_a_fingerprint_is_the_same_in_every_process():
