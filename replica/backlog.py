@@ -48,7 +48,7 @@ class Backlog(NamedTuple):
 
     def runs_for(self, stream: str) -> list[Run]:
         """What waits for a present."""
-        return [run for run in self.runs[self.presents[stream].since :] if stream in run.by_stream]
+        return [run for run in self.runs[self.presents[stream].since :] if run.places_of(stream)]
 
     def without(self, stream: str) -> Backlog:
         """A present waits no more."""

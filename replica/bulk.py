@@ -30,6 +30,7 @@ from replica.aggregate import Aggregate
 from replica.decider import Decider, FoldFailed, Happened
 from replica.event import Event, EventTypes
 from replica.plain import Plain, plain_effect
+from replica.reading import MANY
 from replica.uncollected import uncollected
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Bulk:
     def take(self, run: Run) -> None:
         """One more run, which lies before those of its log that were taken. What this raises ends the bulk."""
         decoded = run.decoded
-        picked = run.by_stream.get(self._stream)
+        picked = run.places_of(self._stream)
         if not picked:
             return
         self.held += len(picked)
@@ -177,7 +178,7 @@ def in_bulk(
 ) -> dict[str, Bulk]:
     """Some streams beyond `after`, each in bulk, without those that are for the other path.
 
-    A block with events of many streams is read once.
+    A block with events of many streams is read once, and remembered for the next stream unless there are too many.
     """
     bulks = {stream: Bulk(aggregate, types, stream) for stream, aggregate in streams.items()}
     places: dict[Place, list[str]] = {}
@@ -188,7 +189,7 @@ def in_bulk(
         for place in here:
             places.setdefault(place, []).append(stream)
     for place, names in sorted(places.items(), key=lambda item: (item[0].row.number, item[0].first), reverse=True):
-        run = reader.run(place)
+        run = reader.run(place, hold=len(places) <= MANY)
         for stream in names:
             try:
                 if stream in bulks:

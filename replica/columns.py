@@ -132,18 +132,17 @@ def named(piece: Slice, table: list[Any], column: list[Any]) -> tuple[list[Any],
 
     InvalidBatch where a name breaks a rule.
     """
-    if not table and type(column[0]) is not int and column.count(0) == len(column) - 1:
-        given = [0]
-    elif {*map(type, column)} == _INT:
-        given = []
+    if type(column[0]) is not int and column.count(0) == len(column) - 1:
+        end = 1
     else:
-        given = [at for at, item in enumerate(column) if type(item) is not int]
-    if not given:
-        return _called(piece, table, column), table
-    names, out, start = set(table), [], 0
-    for at in given:
-        out += _called(piece, table, column[start:at])
-        item, start = column[at], at + 1
+        end = 0 if {*map(type, column)} == _INT else len(column)
+    names, out = set(table), []
+    for item in column[:end]:
+        if type(item) is int:
+            if not 0 <= item < len(table):
+                raise InvalidBatch(f"{where(piece)} uses a name before it is given")
+            out.append(table[item])
+            continue
         if type(item) is tuple and not (0 < len(item[0]) <= MAX_NAME and 0 <= item[1] <= MAX_SCHEMA):
             raise InvalidBatch(f"{where(piece)} has a type whose name or schema version is out of bounds")
         if item in names:
@@ -151,7 +150,7 @@ def named(piece: Slice, table: list[Any], column: list[Any]) -> tuple[list[Any],
         names.add(item)
         table.append(item)
         out.append(item)
-    return out + _called(piece, table, column[start:]), table
+    return out + _called(piece, table, column[end:]), table
 
 
 def _called(piece: Slice, table: list[Any], numbers: list[int]) -> list[Any]:

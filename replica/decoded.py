@@ -9,6 +9,7 @@ Rule 2. What a peer has sent is read whole before any of it is believed (`Tail.r
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate, compress
@@ -89,6 +90,16 @@ class Decoded:
         """The names that the block has given, in their order."""
         return self._streams[1]
 
+    @cached_property
+    def by_stream(self) -> dict[str, Sequence[int]]:
+        """The places of its events by their streams."""
+        if len(self.streams) == 1:
+            return {self.streams[0]: range(self.events)}
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for at, name in enumerate(self.named):
+            found[name].append(at)
+        return {**found}
+
     @property
     def kinds(self) -> list[tuple[str, int]]:
         """The type of each event, and its schema version."""
@@ -135,6 +146,10 @@ class Decoded:
     def commits(self) -> list[Commit]:
         """Its commits, as values."""
         return self._made(0, self.piece.commits)
+
+    def forget_commits(self) -> None:
+        """Let these go: they take several times the room of the columns."""
+        self.__dict__.pop("commits", None)
 
     def some(self, start: int, stop: int) -> list[Commit]:
         """The commits `start` to before `stop`: no others are made for that."""

@@ -91,7 +91,7 @@ def fold(core: Core, news: list[Run]) -> None:
     memory = core.draft.memory
     streams = dict.fromkeys(stream for run in news for stream in run.by_stream)
     loaded = [stream for stream in streams if stream in memory.presents]
-    if sum(len(run.by_stream.get(stream, ())) for run in news for stream in loaded) >= core.bulk:
+    if sum(len(run.places_of(stream)) for run in news for stream in loaded) >= core.bulk:
         loaded = [s for s in loaded if not (_put_off(core, s) or _fold_by_column(core, s, news))]
     if loaded:
         _fold_each(core, by_stamp(news), loaded)

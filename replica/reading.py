@@ -15,8 +15,8 @@ folded nor sent. (That is a digest of its bytes, about 1 ms a MiB.)
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections import deque
+from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from typing import NamedTuple
@@ -37,8 +37,12 @@ from replica.log import Block, BlockStart, Log, LogRow
 from replica.run import Run
 from replica.uncollected import uncollected
 
-BLOCKS = 8
-"""Decoded blocks that are remembered: about 1 MiB each."""
+HELD = 12 << 20
+"""Bytes of columns of the blocks that are remembered, and what was decoded of them: up to four times as much."""
+MANY = 128
+"""Blocks, of which it is not worth while to remember those that are gone through once: others would go for them."""
+COMMITS = 8
+"""Blocks of which commits that were made are remembered, too: up to 1 MiB each."""
 LAYOUTS = 4
 """Blocks of a log of which it is remembered how they lie: a batch ends within one of each log."""
 LAID_OUT = 65_536
@@ -110,21 +114,48 @@ class Blocks:
     """Blocks that were read lately. A full one never changes, and serves whatever reader of the log comes next."""
 
     def __init__(self) -> None:
-        self._held: deque[tuple[int, Opened]] = deque(maxlen=BLOCKS)
+        self._held: OrderedDict[tuple[int, int], Opened] = OrderedDict()
+        """By the number of the log and where the block begins, in the order in which they were read."""
+        self._firsts: dict[int, list[int]] = {}
+        """By the number of the log where these begin, in their order."""
+        self._latest: deque[Opened] = deque()
+        self._size = 0
         self._layouts: dict[int, deque[tuple[LogRow, Layout]]] = {}
         self._commits = 0
         """In all of these."""
 
     def find(self, row: LogRow, seq: int) -> Opened | None:
         """The block of a log in which event `seq` lies, if it is held."""
-        for number, opened in self._held:
-            if number == row.number and opened.piece.after < seq <= opened.piece.last <= row.head.seq:
-                return opened
-        return None
+        firsts = self._firsts.get(row.number, [])
+        at = bisect_right(firsts, seq)
+        if not at:
+            return None
+        opened = self._held[row.number, firsts[at - 1]]
+        if not seq <= opened.piece.last <= row.head.seq:
+            return None
+        self._used(opened)
+        return opened
 
     def add(self, row: LogRow, opened: Opened) -> None:
-        if opened.piece.is_full:
-            self._held.append((row.number, opened))
+        """Hold one more, and let go of those that have been held longest where they are too many."""
+        key = row.number, opened.piece.first
+        if not opened.piece.is_full:
+            return
+        self._held[key] = opened
+        insort(self._firsts.setdefault(row.number, []), opened.piece.first)
+        self._used(opened)
+        self._size += opened.piece.size
+        while self._size > HELD:
+            (number, first), oldest = self._held.popitem(last=False)
+            self._firsts[number].remove(first)
+            self._size -= oldest.piece.size
+
+    def _used(self, opened: Opened) -> None:
+        """Of those that are used now the commits may stay as well."""
+        if not any(one is opened for one in self._latest):
+            self._latest.append(opened)
+        if len(self._latest) > COMMITS:
+            self._latest.popleft().decoded.forget_commits()
 
     def layout(self, row: LogRow, seq: int) -> Layout | None:
         """How that block lies, if it is held."""
@@ -216,8 +247,8 @@ class Reader:
             )
         return block.start, piece
 
-    def open(self, row: LogRow, seq: int) -> Opened:
-        """The block of a log in which event `seq` lies."""
+    def open(self, row: LogRow, seq: int, *, hold: bool = True) -> Opened:
+        """The block of a log in which event `seq` lies; whether it is to be remembered."""
         held = self._blocks.find(row, seq)
         if held is not None:
             return held
@@ -228,7 +259,8 @@ class Reader:
             {(o.replica, number): o for o, number in zip(start.named, numbers, strict=True)}
         )
         opened = Opened(End(tail, start.stamp, context, named), piece, Decoded(piece))
-        self._blocks.add(row, opened)
+        if hold:
+            self._blocks.add(row, opened)
         return opened
 
     def end_of(self, opened: Opened, seq: int) -> End:
@@ -447,9 +479,9 @@ class Reader:
                 found.append(Place(row, first, after[row.replica], last))
         return found
 
-    def run(self, place: Place) -> Run:
-        """The commits at a place."""
-        return self.run_of(self.open(place.row, place.first), place.after, place.upto)
+    def run(self, place: Place, *, hold: bool = True) -> Run:
+        """The commits at a place; whether the block is to be remembered."""
+        return self.run_of(self.open(place.row, place.first, hold=hold), place.after, place.upto)
 
     def last_before(self, replica: int, limit: Stamp) -> int:
         """The last event of a replica that is stamped before `limit`; 0 for none. About log2 of its blocks."""

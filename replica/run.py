@@ -8,7 +8,7 @@ Rule 2. News are commits in an order in which causes come first: own ones as the
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -36,7 +36,6 @@ class Run:
     start: int
     stop: int
     _seen: Observations | None = field(default=None, repr=False)
-    _by_stream: dict[str, Sequence[int]] | None = field(default=None, repr=False)
 
     @property
     def seen(self) -> Observations:
@@ -54,19 +53,18 @@ class Run:
         """What the author of a commit had observed, beside what the slice holds before it."""
         return self.seen[bisect_right(self.seen, commit, key=itemgetter(0)) - 1][1]
 
+    def places_of(self, stream: str) -> Sequence[int]:
+        """The places of its events of one stream."""
+        found, places = self.decoded.by_stream.get(stream, ()), self.places
+        if len(places) == self.decoded.events:
+            return found
+        return found[bisect_left(found, places.start) : bisect_left(found, places.stop)]
+
     @property
     def by_stream(self) -> dict[str, Sequence[int]]:
-        """The places of its events by their streams."""
-        if self._by_stream is None:
-            places, streams = self.places, self.decoded.streams
-            if len(streams) == 1:
-                self._by_stream = {streams[0]: places}
-            else:
-                found: dict[str, list[int]] = {}
-                for at, name in enumerate(self.decoded.named[places.start : places.stop], places.start):
-                    found.setdefault(name, []).append(at)
-                self._by_stream = {**found}
-        return self._by_stream
+        """The places of its events by their streams; of a run that is a whole slice."""
+        assert len(self.places) == self.decoded.events
+        return self.decoded.by_stream
 
     @property
     def stamp(self) -> Stamp:

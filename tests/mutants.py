@@ -108,7 +108,7 @@ MUTANTS = [
     Mutant("a corrupt head is believed", "replica/block.py",
            "        if hashes[piece.last] != piece.head:", "        if False:"),
     Mutant("a block that was read is taken for one that was not full", "replica/reading.py",
-           "        if opened.piece.is_full:\n            self._held", "        if True:\n            self._held"),
+           "        if not opened.piece.is_full:", "        if key in self._held:"),
     Mutant("a context forgets its own earlier events", "replica/run.py",
            "yield commit, context.advance(replica, commit.first - 1)", "yield commit, context"),
     Mutant("stamps under one wall time are all alike", "merge/stamp.py",

@@ -276,6 +276,61 @@ def test_what_is_new_is_read_without_making_values_of_what_is_older(monkeypatch)
 
 
 @settings(max_examples=60)
+@given(st.lists(st.integers(1, 90), max_size=40), st.integers(1, 12))
+def test_blocks_that_were_read_are_remembered_within_bounds(asked, blocks):
+    """Whatever is asked for in whatever order, it is the block with that event; of a few the commits stay, too."""
+    alice = replica("alice")
+    for number in range(89):
+        say(alice, number, fact(Put(f"k{number % 3}", "v")))
+    reader, row = alice.reader(), alice.core.memory.lineages[alice.core.me].tip
+    size = reader.open(row, 1).piece.size
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("replica.reading.HELD", size * blocks)
+        patch.setattr("replica.reading.COMMITS", 2)
+        for seq in asked:
+            opened = reader.open(row, seq)
+            assert opened.piece.after < seq <= opened.piece.last
+            assert opened.decoded.commits[0].first == opened.piece.first
+            held = [reader._blocks.find(row, one) for one in range(1, 91)]
+            assert sum(one.piece.size for one in {id(one): one for one in held if one}.values()) <= size * blocks
+    made = {id(one) for one in held if one and "commits" in vars(one.decoded)} if asked else set()
+    assert len(made) <= 2
+
+
+def test_a_block_that_is_remembered_is_not_read_further_than_a_log_went():
+    """Who reads at a moment sees what was there then, though the block has been filled and read since."""
+    alice = replica("alice")
+    say(alice, 1, fact(Put("k", "v")))
+    before, row = alice.reader(), alice.core.memory.lineages[alice.core.me].tip
+    for number in range(9):
+        say(alice, 2 + number, fact(Put("k", "w")))
+    now = alice.core.memory.lineages[alice.core.me].tip
+    assert alice.reader().commits(now, 1)[1] > row.head.seq
+    told, last = before.commits(row, 1)
+    assert (told[-1][0].last, last) == (row.head.seq, row.head.seq)
+
+
+def test_a_block_with_events_of_many_streams_is_read_once(monkeypatch):
+    """By whoever asks for one of them, one after the other; but for what is so long that others would go for it."""
+    alice = replica("alice")
+    for number in range(100):
+        say(alice, number, fact(Put("k", f"{number}")), stream=(HOUSE, GARDEN)[number % 2])
+    fresh = replica("alice", alice.log)
+    read: list[int] = []
+    whole = MemoryLog.block
+    monkeypatch.setattr(MemoryLog, "block", lambda self, number, seq: read.append(seq) or whole(self, number, seq))
+    found = {stream: fresh.present(stream).state for stream in (HOUSE, GARDEN)}
+    assert 20 <= len(read) <= 23
+    assert found == {stream: naive(alice, stream) for stream in (HOUSE, GARDEN)}
+    monkeypatch.setattr("replica.bulk.MANY", 10)
+    fresh = replica("alice", alice.log)
+    read.clear()
+    for stream in (HOUSE, GARDEN):
+        fresh.present(stream)
+    assert len(read) >= 40
+
+
+@settings(max_examples=60)
 @given(STEPS)
 def test_every_present_is_the_naive_fold(steps):
     """As replicas load them, from snapshots and without; with texts and ordered aggregates, which have none."""

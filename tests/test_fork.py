@@ -292,11 +292,11 @@ async def test_a_fork_takes_snapshots_and_long_logs_along(tmp_path):
             assert seen[-1] == (made.events, made.events)
             async with opened(name, name="fork") as fork:
                 assert str(fork.version) == str(made.version)
+                held = await fork._backend.run(lambda log: log.kept(Span("snapshot")))
+                assert bool(held) == (cut in ("now", "alice:2500"))
                 assert await fork.verify()
                 for stream in STREAMS:
                     assert await fork.digest(stream) == await (await alice.at(made.version)).digest(stream)
-                held = await fork._backend.run(lambda log: log.kept(Span("snapshot")))
-                assert bool(held) == (cut in ("now", "alice:2500"))
 
 
 def test_histories_under_one_id_come_along():

@@ -19,6 +19,7 @@ from replica import columns
 from replica.arrange import Gap
 from replica.block import BLOCK_EVENTS, Head, Slice, Tail
 from replica.commit import Commit, Note, Observed, Recorded
+from replica.errors import InvalidBatch
 from replica.layout import Layout, cut, join
 from replica.reading import Reader
 from replica.sqlite import SqliteLog
@@ -221,6 +222,23 @@ def test_the_head_depends_on_the_store_and_the_replica():
     heads.add(Tail("shop", 78).append(commit._replace(replica=78)).head)
     assert len(heads) == 3
     assert Tail("shop", ME).head == Head(0, bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "words"),
+    [
+        ([], ["a", "a"], "twice"),
+        (["a"], [0, "a"], "twice"),
+        ([], [0, "a"], "before it is given"),
+        (["a"], [0, 1], "before it is given"),
+        ([], [("", 1)], "out of bounds"),
+    ],
+)
+def test_a_column_whose_names_break_a_rule_is_refused(table, column, words):
+    """A name is given once, before it is used."""
+    piece = Slice(ME, 1, 0, 9, 9, bytes(32), bytes(32), (b"",) * 8)
+    with pytest.raises(InvalidBatch, match=words):
+        columns.named(piece, table, column)
 
 
 ELEMENTS = st.lists(
