@@ -278,17 +278,19 @@ def test_a_snapshot_holds_all_that_a_lattice_can():
     assert one == other
 
 
+async def keep_a_journal(replica: Replica) -> None:
+    """Three thousand lines: enough for a snapshot."""
+    for number in range(30):
+        await replica.append(JOURNAL, *(Noted(f"{number}/{n}") for n in range(100)))
+
+
 @in_loop
 async def test_a_replica_takes_snapshots_by_itself_and_verifies_them(tmp_path):
     """While it is idle; `verify` folds from the log and finds nothing; a wrong snapshot is found and named."""
     path = tmp_path / "a.db"
-
-    def opened():
-        return Replica.open(path, store="shop", name="alice", aggregates=[ShoppingList, Journal])
-
+    opened = partial(Replica.open, path, store="shop", name="alice", aggregates=[ShoppingList, Journal])
     async with opened() as alice:
-        for number in range(30):
-            await alice.append(JOURNAL, *(Noted(f"{number}/{n}") for n in range(100)))
+        await keep_a_journal(alice)
         await until(lambda: not alice.core.ripe)
         await alice.execute(HOME, AddItem("milk"))
         verified = await alice.verify()
@@ -315,13 +317,9 @@ async def test_a_replica_takes_snapshots_by_itself_and_verifies_them(tmp_path):
 async def test_a_stream_that_is_only_read_has_a_snapshot_too(tmp_path):
     """Else every process that writes nothing would fold the whole log again."""
     path = tmp_path / "a.db"
-
-    def opened():
-        return Replica.open(path, store="shop", name="alice", aggregates=[ShoppingList, Journal])
-
+    opened = partial(Replica.open, path, store="shop", name="alice", aggregates=[ShoppingList, Journal])
     async with opened() as alice:
-        for number in range(30):
-            await alice.append(JOURNAL, *(Noted(f"{number}/{n}") for n in range(100)))
+        await keep_a_journal(alice)
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("DELETE FROM kept WHERE kind = 'snapshot'")
     async with opened() as alice:
