@@ -23,6 +23,8 @@ MAX_EVENTS = 4096
 MAX_PAYLOAD = 256 * 1024
 MAX_NAME = 256
 """Longest stream or type name, in characters: names are repeated in indices and error messages."""
+MAX_LABEL = 256
+"""Longest name of a replica or of a store, in characters: both stand in every Hello, and in what people read."""
 MAX_WORDS = 512
 """Longest command id, correlation id or subject, in characters."""
 MAX_OBSERVED = 16_384
