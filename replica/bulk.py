@@ -105,6 +105,8 @@ class Bulk:
         """Events whose effect is not plain."""
         self._stands: dict[int, int] = {}
         """The last event of the stream in each log."""
+        self.unknown: set[tuple[str, int]] = set()
+        """Types, with their schemas, that this code does not know."""
         self.held = 0
         """Events of the stream."""
         self.events = 0
@@ -123,6 +125,7 @@ class Bulk:
         for (name, schema), places in _by_kind(decoded, picked):
             kind = self._types.kind_of(name, schema)
             if kind is None:
+                self.unknown.add((name, schema))
                 continue
             events = self._types.decode_all(name, schema, len(places), decoded.joined(places))
             if kind not in self._aggregate.events:

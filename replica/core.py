@@ -23,18 +23,20 @@ from immutables import Map
 
 from merge.stamp import Stamp, next_stamp
 from merge.version import Dot, ReplicaId, VersionVector
+from replica import owed
 from replica.arrange import Gap, Placed
 from replica.backlog import BACKLOG, NO_BACKLOG
 from replica.block import Slice
 from replica.commit import MAX_EVENTS, MAX_PAYLOAD, Commit, Note, Observed, Recorded
 from replica.comparisons import Comparisons
+from replica.complaints import Complaints
 from replica.decider import Decider, Facts, FoldFailed, Given, Happened
 from replica.derive import derive, present_of
 from replica.draft import RECENT, Draft, Memory
 from replica.due import OwnerChanged
 from replica.errors import DamagedLog, InvalidEvent, Outdated, PoisonEvent, UnknownStream
 from replica.event import Command, Event, EventTypes
-from replica.folding import BULK, catch_up, fold_afresh
+from replica.folding import BULK, catch_up, complain_of_unknown, fold_afresh
 from replica.ingest import Ingested, ingest
 from replica.introduction import CATEGORY, OWN_TYPES
 from replica.layout import join
@@ -43,7 +45,6 @@ from replica.log import Contents, Done, Identity, Kept, Span, Transaction
 from replica.meeting import Frontier, frontier_of
 from replica.members import Members, retired, retirement
 from replica.missing import Missing
-from replica.owed import recall
 from replica.projection import Projection
 from replica.reading import Blocks, Boundary, End
 from replica.recording import addressed, check_name, introduce, record, write_down
@@ -138,7 +139,7 @@ class Core:
         """Of the streams that are loaded; a draft that is dropped leaves it a little ahead, which harms nothing."""
         self.ripe: dict[str, None] = {}
         """Streams of which a snapshot should be taken."""
-        self.complaints: list[str] = []
+        self.complaints = Complaints()
         """What the shell should log: nothing is lost by it, and somebody should know."""
         self.comparisons = Comparisons(kept, self.aggregates)
         """How presents compare with those of peers."""
@@ -166,7 +167,7 @@ class Core:
     def _recall(self, kept: Sequence[Kept]) -> None:
         """Take up what was kept beside the log."""
         try:
-            recall(self, kept)
+            owed.recall(self, kept)
             self.memory.retired = retired(kept)
             self.members = Members(self, kept)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -198,6 +199,10 @@ class Core:
             for replica, name in names.items()
         }
         self._named = len(lineages), self.me
+
+    def dot(self, dot: tuple[int, int]) -> Dot:
+        """The name of an event as people read it, wherever it comes from: `alice:3`."""
+        return Dot(self.label(dot[0]), dot[1])
 
     def labelled(self, version: VersionVector) -> VersionVector:
         return VersionVector([(self.label(replica), seq) for replica, seq in version.seqs.items()])
@@ -268,9 +273,11 @@ class Core:
     # --- steps ---
 
     def begin(self) -> None:
-        """The first step: see which projections must be built."""
+        """The first step: see which projections must be built, and what a person should be told."""
         begin(self, self._kept)
         self._kept = ()
+        complain_of_unknown(self)
+        owed.complain(self)
 
     def execute(
         self,
@@ -404,7 +411,8 @@ class Core:
         """Fold streams from the log: of each the commits that hold its events, by stamp, from a snapshot on."""
         assert self._draft is None, "a stream is loaded between drafts"
         for stream, loaded in streams.items():
-            self.complaints += loaded.damaged
+            for words in loaded.damaged:
+                self.complaints.say("snapshot", stream, words)
             fold_afresh(self, stream, loaded)
 
     def supply_commands(self, commands: Mapping[str, Done | None]) -> None:
@@ -466,7 +474,7 @@ class Core:
             kept = take(aggregate, stream, state, memory.stands[stream], folded.events, memory.version, stamp)
         except Unfrozen as error:
             self.unfrozen.add(aggregate.stream)
-            self.complaints.append(str(error))
+            self.complaints.say("snapshot", aggregate.stream, str(error))
             return
         for gone in superfluous(held, folded.events):
             self.draft.let_go(Span.one(*gone[:2]))

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 BULK = 64
 """Events of a batch from which on they are not folded one by one."""
 
+LISTED = 8
+"""Types that are named in one line for people."""
+
 Contexts = Iterable[tuple[Commit, VersionVector]]
 """Commits with their contexts, in the order of their stamps."""
 
@@ -48,6 +51,8 @@ def fold_afresh(core: Core, stream: str, loaded: Loaded) -> None:
     if not isinstance(bulk, Bulk):
         _fold_each(core, bulk, (stream,))
         return
+    for name, schema in bulk.unknown:
+        complain_of(core, stream, name, schema)
     memory.stands = memory.stands.set(stream, bulk.stands_after(loaded.stands))
     core.count(stream, bulk.events)
     _put(core, stream, partial(bulk.fold, begun))
@@ -62,7 +67,7 @@ def _put(core: Core, stream: str, folded: Callable[[], Any]) -> None:
         state = folded()
     except FoldFailed as failed:
         name = type(failed.happened.event).__name__
-        _poison(core, stream, f"folding {name} {failed.happened.dot}", failed.why)
+        _poison(core, stream, f"folding {name} {core.dot(failed.happened.dot)}", failed.why)
     else:
         memory.presents = memory.presents.set(stream, state)
 
@@ -137,6 +142,8 @@ def _fold_by_column(core: Core, stream: str, news: Sequence[Run]) -> bool:
         state = bulk.fold(memory.presents[stream])
     except Exception:  # the other path raises it again, and knows which event it was
         return False
+    for name, schema in bulk.unknown:
+        complain_of(core, stream, name, schema)
     memory.stands = memory.stands.set(stream, bulk.stands_after(memory.stands[stream]))
     memory.presents = memory.presents.set(stream, state)
     core.count(stream, bulk.events)
@@ -170,7 +177,7 @@ def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: Ve
     try:
         return as_happened(core, core.aggregate_of(event.stream), commit, dot, event, context)
     except Exception as error:
-        _poison(core, event.stream, f"reading {event.type} {dot} (schema {event.schema})", error)
+        _poison(core, event.stream, f"reading {event.type} {core.dot(dot)} (schema {event.schema})", error)
         return None
 
 
@@ -202,9 +209,23 @@ def as_happened(
 ) -> Happened | None:
     """A recorded event as folds see it; None where this code does not know its type. Raises what reading raises."""
     decoded = core.types.decode(event.type, event.schema, event.payload)
-    if decoded is None or type(decoded) not in aggregate.events:
+    if decoded is None:
+        complain_of(core, event.stream, event.type, event.schema)
+        return None
+    if type(decoded) not in aggregate.events:
         return None
     return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)
+
+
+def complain_of(core: Core, stream: str, name: str, schema: int) -> None:
+    """Say that a stream holds events of a type that this code does not know."""
+    category = stream.split("/", 1)[0]
+    core.complaints.say(
+        "unknown type", f"{category} {name} {schema}",
+        f"{stream} holds events {name} (schema {schema}), and no aggregate here lists such a class: they are kept "
+        "and forwarded, and in no present, so that decisions do not see them. Nothing is lost. Upgrade this code, "
+        "or where the class was renamed add the old name to its `former_names`.",
+    )  # fmt: skip
 
 
 def stands_after(stands: VersionVector, stream: str, commits: Contexts | Bulk) -> tuple[VersionVector, int]:
@@ -223,10 +244,24 @@ def _poison(core: Core, stream: str, doing: str, error: BaseException) -> None:
         f"{stream} has no present: {doing} raised {type(error).__name__}: {error}. "
         "The log is whole, and every other stream goes on: mend the code and open the replica again."
     )
+    core.complaints.say("poison", stream, why, grave=True)
     memory = core.draft.memory
     memory.poison = memory.poison.set(stream, why)
     if stream in memory.presents:
         memory.presents = memory.presents.delete(stream)
+
+
+def complain_of_unknown(core: Core) -> None:
+    """Say which types the log holds that this code does not know, where it folds anything."""
+    found = [one for one in unfolded(core) if one.why == "unknown type"] if core.aggregates else []
+    if found:
+        listed = ", ".join(f"{one.what} ({one.events})" for one in found[:LISTED])
+        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        core.complaints.say(
+            "unknown types", "",
+            f"the log holds events of types that no aggregate here lists: {listed}{more}. They are kept and "
+            "forwarded, and in no present. Nothing is lost; what knows them folds them.",
+        )  # fmt: skip
 
 
 def unfolded(core: Core) -> tuple[Unfolded, ...]:

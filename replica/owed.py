@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from immutables import Map
 
-from merge.version import Dot
 from replica import due
 from replica.commit import Note
 from replica.due import OwnerChanged, Promise
@@ -45,6 +44,23 @@ def recall(core: Core, kept: Iterable[Kept]) -> None:
     memory.owed = Map({stream: Map(keys) for stream, keys in owed.items()})
 
 
+def complain(core: Core) -> None:
+    """Say which promises were parked before the replica was opened."""
+    for key, promise in sorted(core.now.promises.items()):
+        if promise.parked is not None and promise.kind:
+            _complain_of(core, key, promise)
+
+
+def _complain_of(core: Core, key: str, promise: Promise) -> None:
+    cause = core.dot(promise.cause)
+    core.complaints.say(
+        "promise", key,
+        f"{promise.kind}, which {promise.stream} owes to {promise.to} in answer to {cause}, was not carried out: "
+        f"{(promise.parked or '').rstrip('.')}. It is parked, and nothing else waits for it. When that is mended, "
+        f'`await replica.retry_due("{key}")` tries it again; `drop_due` leaves it alone.',
+    )  # fmt: skip
+
+
 def put_due(core: Core, stream: str, present: Any) -> None:
     """What a stream owes now, in place of what it owed; nothing where it has no present."""
     memory = core.draft.memory
@@ -55,6 +71,11 @@ def put_due(core: Core, stream: str, present: Any) -> None:
             found = due.all_due(present)
         except Exception as error:
             after = due.cannot_say(stream, error)
+            for promise in after.values():
+                core.complaints.say(
+                    "due", stream, f"{promise.parked}. Nothing that it owes is carried out until the code is "
+                    "mended and the replica opened again; the log is whole.", grave=True,
+                )  # fmt: skip
         else:
             if not found and not before:
                 return
@@ -64,6 +85,7 @@ def put_due(core: Core, stream: str, present: Any) -> None:
     for key in before:
         if key not in after:
             core.draft.let_go(Span.one(due.KIND, key))
+            core.complaints.over("promise", key)
             memory.promises = memory.promises.delete(key)
     for key, promise in after.items():
         if memory.promises.get(key) != promise:
@@ -142,7 +164,7 @@ def status(core: Core) -> Iterator[DueStatus]:
     for key, promise in found:
         mine = promise.owner == core.me
         state = "parked" if promise.parked else "done" if promise.done else "next" if mine else "pending"
-        cause = Dot(core.label(promise.cause[0]), promise.cause[1])
+        cause = core.dot(promise.cause)
         owner = core.label(promise.owner)
         yield DueStatus(
             key, promise.stream, promise.kind, promise.to, cause, owner, state, promise.at, promise.parked,
@@ -152,7 +174,12 @@ def status(core: Core) -> Iterator[DueStatus]:
 
 def park(core: Core, key: str, why: str | None) -> None:
     """Do not try a command any more, and say why; or try it again (None)."""
-    change(core, key, msgspec.structs.replace(core.now.promises[key], parked=why))
+    promise = msgspec.structs.replace(core.now.promises[key], parked=why)
+    change(core, key, promise)
+    if why is None:
+        core.complaints.over("promise", key)
+    else:
+        _complain_of(core, key, promise)
 
 
 def unpark(core: Core, key: str) -> None:

@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, TypeVar
 
+from merge.version import printable
 from replica.arrange import Gap, Placed, arrange
 from replica.backend import Backend
 from replica.block import Slice
@@ -228,7 +229,6 @@ class Pump:
                 raise
             supply = await self._read(missing)  # what others miss is no reason for this one to fail
         supply(core)
-        self.say_complaints()
 
     async def _read(self, missing: Missing) -> Callable[[Core], None]:
         core = self._core
@@ -258,12 +258,12 @@ class Pump:
             self._core.drop()
             for step in steps:
                 step.settle(failure)
+        self.say_complaints()
 
     def say_complaints(self) -> None:
         """Log what the core has found that somebody should know."""
-        complaints, self._core.complaints = self._core.complaints, []
-        for words in complaints:
-            log.warning("%s: %s", self.name, words)
+        for words, grave in self._core.complaints.take() if self._core.complaints else ():
+            log.log(logging.ERROR if grave else logging.WARNING, "%s: %s", self.name, printable(words))
 
     def nudge(self) -> None:
         """Tell the listeners that something which is not in the log has changed."""

@@ -292,10 +292,7 @@ class Replica(TimeTravel):
                 await changed.wait()
         for name, standing in core.memory.standings.items():
             if standing.why and (not tables or name in tables):
-                raise ProjectionStopped(
-                    f"the projection {name} stopped at {standing.stream} {standing.dot}: {standing.why}. The log "
-                    "and everything else go on: mend it, and open the replica again or have it rebuilt."
-                )
+                raise ProjectionStopped(rows.stopped(name, standing))
 
     def _projection(self, table: str) -> None:
         if table not in self._core.derived.projections:

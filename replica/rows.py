@@ -108,6 +108,7 @@ def begin(core: Core, kept: Iterable[Kept]) -> None:
 def build(core: Core, name: str) -> None:
     """Begin to build a projection: what is new goes to its new table from now on, the rest follows."""
     draft, new = core.draft, name + BUILDING
+    core.complaints.over("projection", name)
     before = draft.memory.standings.get(name, Standing())
     _stand(core, name, Standing(live=before.live, building=True))
     if name in core.derived.projections:
@@ -126,9 +127,20 @@ def finish(core: Core, name: str) -> None:
 
 def stop(core: Core, name: str, stream: str, dot: str, why: str) -> None:
     """A projection cannot go on. Nothing else is held back."""
-    _stand(core, name, Standing(stream=stream, dot=dot, why=why))
+    standing = Standing(stream=stream, dot=dot, why=why)
+    _stand(core, name, standing)
+    core.complaints.say("projection", name, stopped(name, standing), grave=True)
     for table in (name, name + BUILDING):
         core.draft.forget_rows(table)
+
+
+def stopped(name: str, standing: Standing) -> str:
+    """That a projection has stopped, and the way out."""
+    where = f" at {standing.stream} {standing.dot}" if standing.stream else ""
+    return (
+        f"the projection {name} stopped{where}: {standing.why}. The log and everything else go on: mend it, and "
+        f'open the replica again or have it rebuilt (`await replica.rebuild("{name}")`).'
+    )
 
 
 def stop_table(core: Core, table: str, why: str) -> None:

@@ -72,7 +72,6 @@ class Steward:
     async def _snapshot(self, stream: str) -> None:
         held = await self._backend.run(lambda log: log.kept(span(stream)))
         await self._pump.do(lambda: self._core.snapshot(stream, held))
-        self._pump.say_complaints()
 
     async def _build(self, build: Build) -> None:
         core = self._core

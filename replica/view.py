@@ -166,9 +166,10 @@ class View:
                 if one.fingerprint == aggregate.fingerprint() and stands <= cut:
                     yield Fold(aggregate.thaw(one.fold, Stamp(*one.stamp), stands), stands)
             except Damaged as damaged:
-                core.complaints.append(f"{stream}: {damaged}")
+                core.complaints.say("snapshot", stream, f"{stream}: {damaged}")
             except Exception as error:
-                core.complaints.append(f"{stream}: a snapshot cannot be read ({error}); the log has what it held")
+                words = f"{stream}: a snapshot cannot be read ({error}); the log has what it held"
+                core.complaints.say("snapshot", stream, words)
         for fold in near:
             yield fold
         yield Fold(aggregate.empty(), NOTHING)

@@ -182,7 +182,7 @@ def test_a_damaged_snapshot_is_passed_over(damage):
         replica.log.write(nothing._replace(keep=(kept._replace(value=damage),)))
     reopened = direct("alice", replica.log)
     assert [reopened.digest(stream) for stream in STREAMS] == wanted
-    assert "journal/day: a snapshot cannot be read" in reopened.core.complaints[-1]
+    assert "journal/day: a snapshot cannot be read" in reopened.core.complaints.take()[-1].words
 
 
 def test_a_second_history_lets_go_of_all_snapshots():

@@ -138,7 +138,7 @@ class World:
                 self.cut(link)
             return False
         finally:
-            one.node.replica.core.complaints.clear()
+            one.node.replica.core.complaints.take()
         return True
 
     def crash(self, one: Node, disk: Disk) -> None:
