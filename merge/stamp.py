@@ -24,6 +24,9 @@ WALL_LIMIT = 1 << 48
 LAST_WALL = WALL_LIMIT - (1 << 16)
 """No clock goes further, so that a stamp after the last one still fits."""
 
+YEAR_10000 = 253_402_300_800_000
+"""Wall ms at which `datetime` ends. A clock that is there counts something else: microseconds, nanoseconds."""
+
 COUNTER_LIMIT = 1 << 32
 
 
@@ -39,7 +42,12 @@ class Stamp(NamedTuple):
 
 
 def next_stamp(now: int, observed: Stamp | None, replica: int) -> Stamp:
-    """A stamp for `replica` at wall time `now` (ms), greater than the greatest stamp observed."""
+    """A stamp for `replica` at wall time `now` (whole ms), greater than the greatest stamp observed.
+
+    TypeError where `now` is no int: a stamp that is no whole number cannot be stored, and lasts for ever.
+    """
+    if type(now) is not int:
+        raise TypeError(f"wall time is whole milliseconds since 1970, an int, and not {now!r}")
     wall = min(max(now, 0), LAST_WALL - 1)
     if observed is None or wall > observed.wall:
         return Stamp(wall, 0, replica)

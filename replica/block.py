@@ -51,6 +51,7 @@ from replica.columns import (
 )
 from replica.commit import MAX_EVENTS, MAX_OBSERVED, MAX_PAYLOAD, PREFIX, Commit, Observed
 from replica.decoded import Decoded
+from replica.depth import MAX_DEPTH, too_deep
 from replica.errors import InvalidBatch
 
 BLOCK_EVENTS = 1024
@@ -214,6 +215,8 @@ class Tail:
             raise InvalidBatch(f"{where(piece)} names more than {MAX_OBSERVED} heads, or names one log twice")
         if self.payload + len(piece.columns[PAYLOAD]) >= min(BLOCK_PAYLOAD, MAX_PAYLOAD):
             self._check_sizes(piece, counts, decoded.payloads)
+        if any(too_deep(bytes(long)) for long in [one for one in decoded.payloads if len(one) > MAX_DEPTH]):
+            raise InvalidBatch(f"{where(piece)} has a payload that is nested more than {MAX_DEPTH} levels deep")
         if self.events + events - counts[-1] >= BLOCK_EVENTS:
             raise InvalidBatch(f"{where(piece)} goes on after its block is full")
         return decoded

@@ -80,6 +80,18 @@ def make_note(command: str | None, correlation: str | None, cause: tuple[int, in
         ) from error
 
 
+def check_name(stream: str) -> None:
+    """InvalidEvent where a stream cannot have this name."""
+    if not isinstance(stream, str):
+        raise InvalidEvent(f"a stream has a name such as 'list/home', and not {stream!r}")
+    try:
+        stream.encode()
+    except UnicodeEncodeError:
+        raise InvalidEvent(f"{stream!r} cannot name a stream: half a surrogate pair has no UTF-8 form") from None
+    if not 0 < len(stream) <= MAX_NAME:
+        raise InvalidEvent(f"a stream has a name of 1 to {MAX_NAME} characters, and this has {len(stream)}")
+
+
 class Commit(NamedTuple):
     """The events first, first + 1, ... of one replica, decided together."""
 

@@ -27,7 +27,7 @@ from replica import owed
 from replica.arrange import Gap, Placed
 from replica.backlog import BACKLOG, NO_BACKLOG
 from replica.block import Slice
-from replica.commit import MAX_EVENTS, MAX_PAYLOAD, Commit, Note, Observed, Recorded
+from replica.commit import MAX_EVENTS, MAX_PAYLOAD, Commit, Note, Observed, Recorded, check_name
 from replica.comparisons import Comparisons
 from replica.complaints import Complaints
 from replica.decider import Decider, Facts, FoldFailed, Given, Happened
@@ -47,7 +47,7 @@ from replica.members import Members, retired, retirement
 from replica.missing import Missing
 from replica.projection import Projection
 from replica.reading import Blocks, Boundary, End
-from replica.recording import addressed, check_name, introduce, record, write_down
+from replica.recording import addressed, introduce, record, write_down
 from replica.rows import Derived, begin, stop_table
 from replica.run import NO_NEWS, News
 from replica.snapshot import EVERY, Folded, Loaded, Unfrozen, pause_after, superfluous, take

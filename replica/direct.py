@@ -24,6 +24,7 @@ from replica.digest import digest
 from replica.event import Command, Event, EventTypes
 from replica.folding import fold_within
 from replica.ingest import Ingested
+from replica.introduction import check_label
 from replica.log import Identity, Kept, Log, Span, TableFailed
 from replica.missing import Missing
 from replica.owed import carry_out, ready, unpark, unsaid
@@ -81,6 +82,8 @@ class DirectReplica:
         identity: Identity | None = None,
         projections: Iterable[type[Projection]] = (),
     ) -> None:
+        check_label("store", store)
+        check_label("name", name)
         contents = log.contents()
         if identity is None:
             identity = contents.identity or Identity(store, random.getrandbits(64), name, ())

@@ -24,12 +24,17 @@ cannot be taken back is answered by a further fact).
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
-from replica.commit import MAX_WORDS
+from merge.stamp import YEAR_10000
+from merge.version import Dot, ReplicaId
+from replica.commit import MAX_WORDS, check_name, make_note
 from replica.decider import Decider
 from replica.event import Command, Event
 
@@ -47,19 +52,64 @@ class OwnerChanged(Event, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A command that is owed, and the fact that it answers to."""
+    """A command that is owed, and the fact that it answers to.
+
+    TypeError, ValueError where it could not be kept, or carried out, as it is: `due` is a user's code, and what it
+    says is stored with the transaction.
+    """
 
     command: Command
     cause: tuple[int, int]
     """The dot of that fact: `moment.dot`."""
     to: str | None = None
     """The stream that decides on it; its own unless said."""
-    at: int | None = None
-    """Not before this wall time (ms)."""
+    at: float | None = None
+    """Not before this wall time, in ms since 1970. A part of a millisecond, as a timedelta may lead to, is rounded
+    up."""
     settled: bool = False
     """Not before every live member is known to have observed the cause."""
     correlation: str | None = None
     """What its commit is filed under; the correlation id of the cause unless said, where that is new here."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.command, Command):
+            raise TypeError(f"what is due is a command, and not {self.command!r}")
+        object.__setattr__(self, "cause", _dot(self.cause))
+        if self.to is not None:
+            check_name(self.to)
+        if self.at is not None:
+            object.__setattr__(self, "at", _whole_ms(self.at))
+        if type(self.settled) is not bool:
+            raise TypeError(f"`settled` of what is due is True or False, and not {self.settled!r}")
+        if self.correlation is not None:
+            make_note(None, self.correlation, None)
+
+
+def _dot(cause: Any) -> Dot:
+    """The dot of the fact that is answered to."""
+    try:
+        replica, seq = cause
+        dot = Dot(replica if isinstance(replica, ReplicaId) else operator.index(replica), operator.index(seq))
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`cause` of what is due is the dot of an event, as `moment.dot`, and not {cause!r}"
+        ) from None
+    if not (0 <= dot.replica < 1 << 64 and 0 < dot.seq < 1 << 63):
+        raise ValueError(f"`cause` of what is due names no event: {cause!r}")
+    return dot
+
+
+def _whole_ms(at: Any) -> int:
+    """A wall time in whole ms that is not before `at`."""
+    try:
+        whole = math.ceil(at) if isinstance(at, float) else operator.index(at)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            f"`at` of what is due is wall time in milliseconds since 1970, a number, and not {at!r}"
+        ) from None
+    if not 0 <= whole < YEAR_10000:
+        raise ValueError(f"`at` of what is due is no time in milliseconds since 1970: {at!r}")
+    return whole
 
 
 class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -123,7 +173,7 @@ def promises(
         correlation = due.correlation or found_with
         promise = Promise(
             stream, type(due.command).__name__, due.to or stream, cause, cause[0] if owner is None else owner,
-            due.at, due.settled, correlation,
+            None if due.at is None else int(due.at), due.settled, correlation,
         )  # fmt: skip
         if known is not None:
             promise = msgspec.structs.replace(promise, done=known.done, parked=known.parked)

@@ -5,7 +5,8 @@ Rule 2. What enters a log is bytes: one canonical msgpack value. The replica tha
         comes back out of these bytes, so that it folds just what everybody else will.
 Rule 3. What cannot be encoded alike everywhere is refused here, on its own replica, before it is recorded:
         NaN (it does not equal itself), half a surrogate pair (no UTF-8 form), integers beyond 64 bits,
-        objects that msgpack has no form for. Sets and dict keys are sorted.
+        objects that msgpack has no form for, values that are nested too deep (`replica.depth`). Sets and dict
+        keys are sorted.
 Rule 4. The log never reads a payload. A replica that does not know an event type carries it all the same.
 Rule 5. Recorded bytes never change. Code reads what older code recorded by upcasters: pure functions, each from
         the plain payload of one schema to that of the next. A schema that no chain of them leads from, and one
@@ -25,6 +26,7 @@ import msgspec
 from merge.version import ReplicaId
 from replica.columns import array, split
 from replica.commit import MAX_NAME, MAX_SCHEMA
+from replica.depth import MAX_DEPTH, too_deep
 from replica.errors import InvalidEvent
 
 
@@ -65,7 +67,10 @@ def encode_event(event: Event) -> bytes:
             value = getattr(event, name)
             if type(value) not in _PLAIN:
                 _refuse_nan(value)
-        return _encode(event)
+        payload = _encode(event)
+        if too_deep(payload):
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep; record it as text, or in parts")
+        return payload
     except _REFUSED as error:
         raise InvalidEvent(f"{kind.__name__} was not recorded: {error}") from error
 

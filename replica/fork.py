@@ -26,6 +26,7 @@ from replica.backend import Backend, connected
 from replica.core import Core
 from replica.direct import DirectReplica, reader_of
 from replica.errors import FileExists, StoreError
+from replica.introduction import check_label
 from replica.log import Identity, Kept, Log
 from replica.mark import locked
 from replica.reading import Reader
@@ -65,6 +66,7 @@ async def fork(
     """Make a fork of what lies inside a cut. FileExists, FileInUse, StoreError where it cannot be."""
     place = Path(os.path.realpath(path))
     name = name or place.stem
+    check_label("name", name)
     if not place.parent.is_dir():
         raise StoreError(f"{place} cannot be made: there is no folder {place.parent}. Nothing was forked.")
     part = place.with_name(place.name + ".part")

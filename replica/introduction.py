@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from replica.commit import Commit, Recorded
+from replica.commit import MAX_LABEL, Commit, Recorded
 from replica.errors import InvalidBatch
 from replica.event import Event, encode_event
 
@@ -27,6 +27,27 @@ _KIND = ReplicaIntroduced.__name__
 OWN_TYPES = frozenset({_KIND, "ReplicaRetired", "OwnerChanged", "StoresJoined"})
 """Names of the event types that are Anabranch's own: no aggregate may take them."""
 _decode = msgspec.msgpack.Decoder(ReplicaIntroduced).decode
+
+
+def check_label(what: str, label: object) -> None:
+    """TypeError, ValueError where nobody could be told of a replica or a store with this `name` or `store`."""
+    if not isinstance(label, str):
+        raise TypeError(f"a {what} is text, and not {label!r}. Nothing was made.")
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"the {what} {label!r} holds half a surrogate pair, which has no UTF-8 form. Nothing was made."
+        ) from None
+    if what == "store" and not label:
+        raise ValueError(
+            "a store has a name, and this one is empty: replicas of one store give the same one. Nothing was made."
+        )
+    if len(label) > MAX_LABEL:
+        raise ValueError(
+            f"a {what} has at most {MAX_LABEL} characters, and this has {len(label)}: no peer would take it. "
+            "Nothing was made."
+        )
 
 
 def stream_of(replica: int) -> str:

@@ -15,9 +15,8 @@ from immutables import Map
 
 from merge.stamp import Stamp, next_stamp
 from replica.block import GENESIS, Head, Tail
-from replica.commit import MAX_NAME, Commit, Note, Recorded
+from replica.commit import Commit, Note, Recorded
 from replica.decider import Addressed, Facts
-from replica.errors import InvalidEvent
 from replica.event import Event
 from replica.introduction import ReplicaIntroduced, introduction
 from replica.lineage import Lineage
@@ -132,13 +131,3 @@ def addressed(stream: str, facts: Facts) -> list[tuple[str, Event]]:
         return []
     found = [facts] if isinstance(facts, Event | Addressed) else facts
     return [(one.stream, one.event) if isinstance(one, Addressed) else (stream, one) for one in found]
-
-
-def check_name(stream: str) -> None:
-    """InvalidEvent where a stream cannot have this name."""
-    try:
-        stream.encode()
-    except UnicodeEncodeError:
-        raise InvalidEvent(f"{stream!r} cannot name a stream: half a surrogate pair has no UTF-8 form") from None
-    if not 0 < len(stream) <= MAX_NAME:
-        raise InvalidEvent(f"a stream has a name of 1 to {MAX_NAME} characters, and this has {len(stream)}")

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import secrets
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from replica import owed, rows
 from replica.arrange import Gap
 from replica.backend import Backend, MemoryBackend, connected
 from replica.block import Slice
+from replica.clock import checked, wall_clock
 from replica.commit import make_note
 from replica.comparing import drop_present, read_again
 from replica.core import Committed, Core, Settled
@@ -40,6 +40,7 @@ from replica.folding import unfolded
 from replica.follow import Follower
 from replica.fork import Progress
 from replica.ingest import Ingested
+from replica.introduction import check_label
 from replica.join import Joined, join
 from replica.log import Contents, Identity, Transaction
 from replica.mark import OPENINGS, MarkFile, locked
@@ -63,11 +64,6 @@ T = TypeVar("T")
 MEMORY = ":memory:"
 KEEPING = 2.0
 """Seconds between two writings of what was learnt of members."""
-
-
-def wall_clock() -> int:
-    """Wall time in ms since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +120,17 @@ class Replica(TimeTravel):
         `store` names what is replicated: only replicas of one store talk to each other. `name` is a label for
         people. `durability` is "full" (an acknowledged command survives power loss) or "normal" (it survives
         the end of the process; after power loss, or an end without close, the replica goes on under a new id).
-        `clock` gives wall ms, `random` ids and chance.
+        `clock` gives whole wall ms since 1970, `random` ids and chance.
 
-        Raises FileInUse, WrongStore, WrongFormat, StoreError.
+        Raises FileInUse, WrongStore, WrongFormat, StoreError; TypeError, ValueError for a name or a clock that
+        others could not take.
         """
         if durability not in ("full", "normal"):
             raise ValueError(f'durability is "full" or "normal", and not {durability!r}')
+        check_label("store", store)
+        check_label("name", name)
+        clock = checked(clock)
+        clock()  # a clock that gives nonsense is told here, and not to whoever writes first
         random = random or SystemRandom()
         path = os.fspath(path)
         if path != MEMORY:

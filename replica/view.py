@@ -20,6 +20,7 @@ from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
 from replica import snapshot
 from replica.bulk import Bulk
+from replica.commit import check_name
 from replica.difference import Changed, apply, difference
 from replica.digest import digest
 from replica.direct import reader_of
@@ -28,7 +29,6 @@ from replica.explain import Explainer, Explanation
 from replica.folding import fold_apart, stands_after
 from replica.history import Record, records
 from replica.plain import folds_by_column
-from replica.recording import check_name
 from replica.snapshot import Damaged, Loaded
 
 if TYPE_CHECKING:

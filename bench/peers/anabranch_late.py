@@ -10,10 +10,10 @@ from typing import Any
 from bench.job import Figures, Job
 from replica import Event, Ordered, Replica
 from replica.block import Slice
+from replica.clock import wall_clock
 from replica.direct import DirectReplica
 from replica.memory import MemoryLog
 from replica.reading import Reader
-from replica.replica import wall_clock
 
 STREAM = "meter/1"
 COMMIT = 10
