@@ -123,6 +123,8 @@ class Core:
                 raise TypeError(f"events called {event.__name__} are Anabranch's own; choose another name")
         self.types = EventTypes([*sorted(classes, key=lambda kind: (kind.__name__, kind.__module__)), OwnerChanged])
         self.derived = Derived(projections, self.aggregates)
+        self.tables = contents.tables
+        """What the file held of tables when it was opened."""
         lineages: dict[int, Lineage] = {}
         for row in contents.logs:
             lineages[row.replica] = lineages.get(row.replica, Lineage(())).with_row(row)

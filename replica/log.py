@@ -15,6 +15,7 @@ further one for each history that was written under the same id elsewhere (see `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from merge.stamp import Stamp
@@ -131,6 +132,17 @@ class Table(NamedTuple):
     indexes: tuple[tuple[str, ...], ...] = ()
     views: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def made_of(self) -> dict[str, tuple[str, ...]]:
+        """What is there when it is made, as in `Contents.tables`: the table, its indexes, its views."""
+        beside = [*map(self.index_name, self.indexes), *(view for view, _ in self.views)]
+        columns = [f"{name} key" for name, _ in self.keys] + [name for name, _ in self.columns]
+        return {self.name: tuple(columns), **dict.fromkeys(beside, ())}
+
+    def index_name(self, columns: tuple[str, ...]) -> str:
+        """The name of an index over some of its columns."""
+        return "_".join([self.name, "by", *columns])
+
 
 class Rows(NamedTuple):
     """What stands in a table under one key (a stream, or a stream and a dot) from now on, instead of what did."""
@@ -191,6 +203,9 @@ class Contents(NamedTuple):
     identity: Identity | None
     logs: list[LogRow]
     types: dict[tuple[str, int], int]
+    tables: Mapping[str, tuple[str, ...]]
+    """The tables, indexes and views that are there; of tables the columns, in their order, with "key" behind
+    those of the key."""
 
 
 class Log(Protocol):

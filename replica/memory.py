@@ -27,9 +27,11 @@ class MemoryLog:
         self._commands: dict[str, Done] = {}
         self._kept: dict[tuple[str, str], bytes] = {}
         self._tables: dict[str, dict[tuple[str | int, ...], list[tuple[Any, ...]]]] = {}
+        self._made: dict[str, tuple[str, ...]] = {}
+        """What is there of each table: see `Table.made_of`."""
 
     def contents(self) -> Contents:
-        return Contents(self._identity, list(self._logs.values()), dict(self._types))
+        return Contents(self._identity, list(self._logs.values()), dict(self._types), dict(self._made))
 
     def write(self, transaction: Transaction) -> None:
         slices = [((number, piece.first), piece) for number, piece in transaction.slices]
@@ -59,6 +61,7 @@ class MemoryLog:
             self._tables[name][whose] = rows
         for name, table in transaction.switch:
             self._tables[table.name] = self._tables.pop(name)
+            self._made |= table.made_of
         for name, whose, rows in after:
             self._tables[name][whose] = rows
         if transaction.identity:

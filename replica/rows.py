@@ -5,7 +5,8 @@ own beside the one in use, and a builder adds what the log held before; then the
 *stopped*. What is due is built in the same way where an aggregate has learnt to say it, without a table.
 
 Rule 1. How each stands is kept beside the log, with a fingerprint of its code and the number of second histories.
-        Where either has changed, where it was not live, and where other code ran in between, it is built again.
+        Where either has changed, where it was not live, where other code ran in between, and where its table is not
+        there as it was made, it is built again.
 Rule 2. Building is never resumed: a crash, or another second history, begins it again. So there is one way to a
         table: from the log.
 """
@@ -98,11 +99,17 @@ def begin(core: Core, kept: Iterable[Kept]) -> None:
         if name not in derived.names and record.state != "left":
             core.draft.keep(KIND, name, _encode(msgspec.structs.replace(record, state="left")))
     for name in derived.names:
-        if found.get(name) == Record(derived.fingerprint(name), histories(core), "live"):
+        if found.get(name) == Record(derived.fingerprint(name), histories(core), "live") and _is_made(core, name):
             memory = core.draft.memory
             memory.standings = memory.standings.set(name, Standing(live=True))
         else:
             build(core, name)
+
+
+def _is_made(core: Core, name: str) -> bool:
+    """The table of a projection is there, with its columns, indexes and views: nobody has dropped or changed it."""
+    projection = core.derived.projections.get(name)
+    return projection is None or projection.described().made_of.items() <= core.tables.items()
 
 
 def build(core: Core, name: str) -> None:

@@ -194,7 +194,20 @@ class SqliteLog:
             apart = whose.get(row.parent) == row.replica and 0 <= row.after < row.head.seq
             if not (apart and row.parent < row.number if row.parent else row.after == 0):
                 raise ValueError(f"log {row.number} does not part from log {row.parent} at {row.after}")
-        return Contents(identity, logs, types)
+        return Contents(identity, logs, types, self._made())
+
+    def _made(self) -> dict[str, tuple[str, ...]]:
+        """The tables with their columns, the indexes and the views that are there."""
+        made: dict[str, tuple[str, ...]] = {
+            name: () for (name,) in self._db.execute("SELECT name FROM sqlite_master")
+        }
+        for name, column in self._db.execute(
+            "SELECT one.name, info.name || iif(info.pk, ' key', '') "
+            "FROM (SELECT name FROM sqlite_master WHERE type = 'table') AS one, "
+            "pragma_table_info(one.name) AS info ORDER BY one.name, info.cid"
+        ):
+            made[name] = (*made[name], column)
+        return made
 
     def write(self, transaction: Transaction) -> None:
         self._synchronous("FULL" if self._full and transaction.own else "NORMAL")

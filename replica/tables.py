@@ -26,12 +26,13 @@ def make(table: Table, types: Mapping[type, str]) -> list[str]:
 def switch(name: str, table: Table) -> list[str]:
     """Statements that give the table `name` the place, the indexes and the views of `table`."""
     drop = [f"DROP VIEW IF EXISTS {quoted(view)}" for view, _ in table.views]
+    drop += [f"DROP INDEX IF EXISTS {quoted(table.index_name(columns))}" for columns in table.indexes]
     move = [
         f"DROP TABLE IF EXISTS {quoted(table.name)}",
         f"ALTER TABLE {quoted(name)} RENAME TO {quoted(table.name)}",
     ]
     indexes = [
-        f"CREATE INDEX {quoted('_'.join([table.name, 'by', *columns]))} ON {quoted(table.name)} "
+        f"CREATE INDEX {quoted(table.index_name(columns))} ON {quoted(table.name)} "
         f"({', '.join(quoted(column) for column in columns)})"
         for columns in table.indexes
     ]

@@ -140,7 +140,17 @@ class Database:
 
     def _checkpoints(self, cursor: Any) -> dict[str, str]:
         cursor.execute(f"SELECT name, checkpoint FROM {CHECKPOINTS}")
-        return dict(cursor.fetchall())
+        return {name: checkpoint for name, checkpoint in cursor.fetchall() if self._is_there(cursor, name)}
+
+    def _is_there(self, cursor: Any, table: str) -> bool:
+        """Nobody has dropped a table: else what is said of it says nothing."""
+        cursor.execute("SAVEPOINT look")
+        try:
+            cursor.execute(f"SELECT 1 FROM {tables.quoted(table)} WHERE 1 = 0")
+        except Exception:
+            cursor.execute("ROLLBACK TO SAVEPOINT look")
+            return False
+        return True
 
     def _write(self, cursor: Any, change: Change) -> None:
         mark, types, _ = self._dialect

@@ -110,6 +110,28 @@ def test_a_target_has_the_rows_of_the_log_and_goes_on_where_it_was(database, tmp
     run()
 
 
+def test_a_table_that_was_dropped_in_its_target_is_built_again(database, tmp_path):
+    """Its checkpoint is there, and says nothing of a table that is not: it is never live and empty."""
+
+    @in_loop
+    async def run():
+        async with opened(tmp_path / "a.db", export(database, Added, Items)) as alice:
+            await alice.execute(HOME, AddItem("milk"))
+            await caught_up(alice)
+        if isinstance(database, Sqlite):
+            with sqlite3.connect(database.path) as db:
+                db.execute("DROP TABLE items")
+        else:
+            with psycopg.connect(database.dsn) as db:
+                db.execute("DROP TABLE items CASCADE")
+        async with opened(tmp_path / "a.db", export(database, Added, Items)) as alice:
+            await caught_up(alice)
+            assert [item for (item,) in database.rows("SELECT item FROM items")] == ["milk"]
+            assert database.rows("SELECT item, lists FROM wanted") == [("milk", 1)]
+
+    run()
+
+
 def test_a_projection_that_changed_is_built_again_in_its_target(database, tmp_path):
     """Beside the old table; what the old one said is there until then."""
 

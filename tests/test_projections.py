@@ -276,9 +276,8 @@ async def test_a_table_that_was_dropped_by_somebody_stops_its_projection_and_is_
 
     async with opened() as alice:
         await alice.execute(HOME, AddItem("milk"))
-    with sqlite3.connect(path) as db:
-        db.execute("DROP TABLE added")
-    async with opened() as alice:
+        with sqlite3.connect(path) as db:
+            db.execute("DROP TABLE added")
         await alice.execute(HOME, AddItem("eggs"))
         assert {one.table: one.state for one in alice.status().projections} == {"added": "stopped", "items": "live"}
         assert len(await alice.rows("items")) == 2
@@ -291,6 +290,48 @@ async def test_a_table_that_was_dropped_by_somebody_stops_its_projection_and_is_
         assert db.execute("SELECT * FROM additions ORDER BY item").fetchall() == [("eggs", 1), ("milk", 1)]
         assert db.execute("SELECT * FROM wanted ORDER BY item").fetchall() == [("eggs", 1), ("milk", 1)]
         assert db.execute("SELECT 1 FROM sqlite_master WHERE name = 'added_by_item'").fetchone()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE added",
+        "DROP TABLE items",
+        "DROP TABLE lines",
+        "ALTER TABLE added RENAME TO elsewhere",
+        "ALTER TABLE items RENAME COLUMN item TO thing",
+        "ALTER TABLE items ADD COLUMN more",
+        "ALTER TABLE added DROP COLUMN at",
+        "DROP INDEX added_by_item",
+        "DROP VIEW wanted",
+        "DROP TABLE items; CREATE TABLE items(stream, n, item)",
+        "DROP TABLE added; DROP TABLE items; DROP TABLE lines; DROP VIEW wanted; DROP VIEW additions",
+    ],
+)
+@in_loop
+async def test_a_table_that_was_changed_while_the_replica_was_closed_is_built_again(tmp_path, change):
+    """It is never live and without the rows of the past. What stood in its columns, or beside it, comes back."""
+    path = tmp_path / "a.db"
+
+    def opened():
+        return Replica.open(path, store="shop", name="alice", aggregates=[ShoppingList, Journal], projections=ALL)
+
+    async with opened() as alice:
+        for item in ("milk", "eggs", "tea"):
+            await alice.execute(HOME, AddItem(item))
+        await alice.execute(JOURNAL, TakeNote("a line"))
+        before = [await alice.rows(one.table) for one in ALL]
+    with sqlite3.connect(path) as db:
+        db.executescript(change)
+    db.close()
+    async with opened() as alice:
+        await alice.built()
+        assert [await alice.rows(one.table) for one in ALL] == before
+        assert await alice.verify()
+    with sqlite3.connect(path) as db:
+        names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+        assert names >= {"additions", "wanted", "added_by_item"}
+    db.close()
 
 
 @in_loop

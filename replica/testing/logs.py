@@ -17,7 +17,7 @@ from merge.stamp import Stamp
 from replica.block import BLOCK_EVENTS, Head, Slice, Tail
 from replica.commit import Commit, Observed, Recorded
 from replica.layout import join
-from replica.log import Block, BlockStart, Done, Identity, Kept, Log, LogRow, Span, Transaction
+from replica.log import Block, BlockStart, Done, Identity, Kept, Log, LogRow, Span, Table, Transaction
 
 STREAM = "list/home"
 
@@ -81,7 +81,8 @@ class LogConformance:
     def test_a_new_log_is_empty(self) -> None:
         """No identity, no logs, no types, no blocks."""
         log = self.open()
-        assert log.contents() == (None, [], {})
+        contents = log.contents()
+        assert (contents.identity, contents.logs, contents.types) == (None, [], {})
         assert log.block(1, 1) is None
         assert log.blocks_of(STREAM) == []
         assert log.unsealed() == []
@@ -205,6 +206,20 @@ class LogConformance:
         assert log.kept(Span("b")) == [Kept("b", "x", b"other")]
         log.write(nothing._replace(keep=(Kept("a", "p", b"stays"),), forget=(Span("a"),)))
         assert log.kept(Span("a")) == [Kept("a", "p", b"stays")]
+
+    def test_the_tables_that_are_there_are_told_when_it_is_opened(self) -> None:
+        """With their columns, indexes and views; a table that is being built has none of these yet."""
+        table = Table("items", (("stream", str), ("n", int)), (("item", str),), (("item",),), (("v", "SELECT 1"),))
+        log = self.open()
+        nothing = Transaction([], [], [], [], {}, None, False)
+        log.write(nothing._replace(begin=(table._replace(name="items__new"),)))
+        assert not table.made_of.items() <= log.contents().tables.items()
+        log.write(nothing._replace(switch=(("items__new", table),)))
+        log.close()
+        made = self.open().contents().tables
+        assert made.items() >= table.made_of.items() == {
+            "items": ("stream key", "n key", "item"), "items_by_item": (), "v": ()
+        }.items()  # fmt: skip
 
     def test_a_transaction_that_fails_leaves_nothing(self) -> None:
         """Something in it cannot be stored: none of it is."""
