@@ -106,7 +106,7 @@ class Bulk:
         self._stands: dict[int, int] = {}
         """The last event of the stream in each log."""
         self.unknown: set[tuple[str, int]] = set()
-        """Types, with their schemas, that this code does not know."""
+        """Types, with their schemas, that the aggregate does not know."""
         self.held = 0
         """Events of the stream."""
         self.events = 0
@@ -129,6 +129,7 @@ class Bulk:
                 continue
             events = self._types.decode_all(name, schema, len(places), decoded.joined(places))
             if kind not in self._aggregate.events:
+                self.unknown.add((name, schema))
                 continue
             self.events += len(events)
             plain = plain_effect(type(self._aggregate), kind)

@@ -34,7 +34,7 @@ from replica.decider import Decider, Facts, FoldFailed, Given, Happened
 from replica.derive import derive, present_of
 from replica.draft import RECENT, Draft, Memory
 from replica.due import OwnerChanged
-from replica.errors import DamagedLog, InvalidEvent, Outdated, PoisonEvent, UnknownStream
+from replica.errors import DamagedLog, InvalidEvent, Outdated, PoisonEvent, Refused, UnknownStream
 from replica.event import Command, Event, EventTypes
 from replica.folding import BULK, catch_up, complain_of_unknown, fold_afresh
 from replica.ingest import Ingested, ingest
@@ -303,9 +303,23 @@ class Core:
                 f"nothing was recorded: {stream} has events that were not expected (it stands at {news}). Read it "
                 "again, and decide on what it is now."
             )
+        if aggregate.refuse_unknown:
+            self._know_all(stream)
         present = aggregate.present_of(state, stream, self.now.version)
         facts = present.decide(command, Given(now, self.label(self.me), self.random))
         return self._append(stream, facts, now, note, (aggregate, state))
+
+    def _know_all(self, stream: str) -> None:
+        """Refused where a stream holds events that this code does not know. Missing where nobody has looked."""
+        unknown = self.now.unknown
+        if stream not in unknown:
+            raise Missing(unknown=(stream,))
+        if unknown[stream]:
+            names = ", ".join(f"{name} (schema {schema})" for name, schema in unknown[stream])
+            raise Refused(
+                f"nothing was recorded: {stream} holds events that this code does not know ({names}), and its "
+                "aggregate refuses to decide without them. Upgrade this code."
+            )
 
     def append(self, stream: str, events: Sequence[Event], now: int, note: Note | None = None) -> Committed:
         """Record facts that were decided elsewhere, as one commit."""
@@ -421,6 +435,10 @@ class Core:
         for command, done in commands.items():
             self._remember_command(command, done)
 
+    def supply_unknown(self, unknown: Mapping[str, tuple[tuple[str, int], ...]]) -> None:
+        memory = self.draft.memory
+        memory.unknown = (NONE if len(memory.unknown) > RECENT else memory.unknown).update(unknown)
+
     def supply_ends(self, ends: dict[int, End]) -> None:
         memory = self.draft.memory
         memory.ends = memory.ends.update(ends)
@@ -506,7 +524,9 @@ class Core:
         version = {r: lineage.tip.head.seq for r, lineage in draft.memory.lineages.items()}
         memory = draft.memory
         memory.version, memory.stamp = VersionVector(version), stamp
-        memory.presents = memory.stands = memory.ends = memory.recent = memory.unseen = memory.poison = NONE
+        memory.presents = memory.stands = memory.ends = memory.recent = memory.unseen = memory.poison = (
+            memory.unknown
+        ) = NONE
         memory.backlog = NO_BACKLOG
         self.context_known = False
 
@@ -591,5 +611,5 @@ class Core:
         self.me = self.identity.replica
         self.memory = replace(
             self.memory, ends=NONE, recent=NONE, unseen=NONE, presents=NONE, stands=NONE, backlog=NO_BACKLOG,
-            commands=NONE, poison=NONE,
+            commands=NONE, poison=NONE, unknown=NONE,
         )  # fmt: skip

@@ -96,6 +96,10 @@ class Decider(ABC):
     fold_version: ClassVar[int] = 1
     """Raise it when a fold comes to something else, and neither its own code nor its event types say so."""
 
+    refuse_unknown: ClassVar[bool] = False
+    """Refuse commands in a stream that holds events which this code does not know: what it would decide on is not
+    all that was recorded. (Facts are appended, and others' events come in, all the same.)"""
+
     state: Any
     """The state of the fold, in a present."""
     address: str = ""

@@ -30,6 +30,7 @@ from replica.missing import Missing
 from replica.owed import carry_out, ready, unpark, unsaid
 from replica.projection import Projection
 from replica.reading import Boundary, Reader
+from replica.schemas import check_schemas, unknown_in
 from replica.snapshot import load_streams, span
 
 T = TypeVar("T")
@@ -56,6 +57,9 @@ def load(reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider
     if missing.commands:
         commands = {command: reader.log.command(command) for command in missing.commands}
         return lambda core: core.supply_commands(commands)
+    if missing.unknown:
+        unknown = {stream: unknown_in(reader, stream, aggregate_of(stream), types) for stream in missing.unknown}
+        return lambda core: core.supply_unknown(unknown)
     if missing.ends:
         rows = {row.number: row for lineage in reader.lineages.values() for row in lineage.rows}
         ends = {number: reader.end(rows[number]) for number in missing.ends}
@@ -90,6 +94,7 @@ class DirectReplica:
         self.log = log
         kept = recalled(log)
         self.core = Core(store, aggregates, contents, identity, random, projections=projections, kept=kept)
+        check_schemas(self.core, log)
         self.listeners: list[Callable[[Settled], None]] = []
         """Called with whatever has become durable."""
         self.core.begin()

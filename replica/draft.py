@@ -58,6 +58,8 @@ class Memory:
     """What presents wait for that are to be folded when somebody asks."""
     commands: Map[str, Done | None] = Map()
     """Commands by id, of those that were asked for: what they led to, or None where they were not carried out."""
+    unknown: Map[str, tuple[tuple[str, int], ...]] = Map()
+    """By stream, of those that were asked about: the types in it that this code does not know."""
     poison: Map[str, str] = Map()
     """Streams that cannot be folded, and why."""
     types: Map[tuple[str, int], int] = Map()
@@ -79,8 +81,8 @@ class Memory:
     def copy(self) -> Memory:
         return Memory(
             self.version, self.stamp, self.lineages, self.ends, self.recent, self.unseen, self.presents,
-            self.stands, self.backlog, self.commands, self.poison, self.types, self.identity, self.retired,
-            self.stores, self.standings, self.promises, self.owed, self.owners,
+            self.stands, self.backlog, self.commands, self.unknown, self.poison, self.types, self.identity,
+            self.retired, self.stores, self.standings, self.promises, self.owed, self.owners,
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ AnabranchError
 ├── InvalidEvent        an event that replicas could not agree on, or too large: nothing was recorded
 ├── UnknownStream       no aggregate of this replica folds that stream
 ├── PoisonEvent         folding an event raised: that one stream has no present, the log is whole
+├── NoUpcaster          events in the log are older than their class, and no upcaster reads them: nothing was opened
 ├── NotObserved         a past, an event or a replica that this replica has not observed: it cannot go there
 ├── NoSuchPlace         a path leads to nothing in a stream
 ├── ProjectionStopped   the rows of a projection could not be made: its table stays as it is
@@ -44,6 +45,10 @@ class UnknownStream(AnabranchError):
 
 class PoisonEvent(AnabranchError):
     """Folding an event raised. The log, sync and every other stream go on."""
+
+
+class NoUpcaster(AnabranchError):
+    """The log holds events that are older than their class, and no upcaster reads them. Nothing was opened."""
 
 
 class NotObserved(AnabranchError):

@@ -9,8 +9,9 @@ Rule 3. What cannot be encoded alike everywhere is refused here, on its own repl
         keys are sorted.
 Rule 4. The log never reads a payload. A replica that does not know an event type carries it all the same.
 Rule 5. Recorded bytes never change. Code reads what older code recorded by upcasters: pure functions, each from
-        the plain payload of one schema to that of the next. A schema that no chain of them leads from, and one
-        newer than the code, is not known, which is no error: see Rule 4.
+        the plain payload of one schema to that of the next. A schema newer than the code is not known, which is
+        no error: see Rule 4. One that is older, and that no chain of them leads from, is told when a replica opens
+        (`replica.schemas`).
 
 Payloads are msgpack maps by field name, so that any tool can read them. A type that is written by the
 million may be declared `class Moved(Event, array_like=True)`: smaller, faster, and read by position.
@@ -110,10 +111,15 @@ class EventTypes:
         self._readers: dict[tuple[str, int], Callable[[bytes], Event]] = {}
         self._classes: dict[tuple[str, int], type[Event]] = {}
         self._columns: dict[type[Event], Callable[[bytes], list[Event]]] = {}
+        self._newest: dict[str, type[Event]] = {}
+        """By name, of those that go or went by it, the class whose schemas are the greatest."""
         for kind in classes:
             _check(kind)
             decode = msgspec.msgpack.Decoder(kind).decode
             self._columns[kind] = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type]
+            for name in (kind.__name__, *kind.former_names):
+                if name not in self._newest or kind.schema > self._newest[name].schema:
+                    self._newest[name] = kind
             for name, schema in readable(kind):
                 self._claim(name, schema, kind)
                 self._readers[name, schema] = decode if schema == kind.schema else _upcast(kind, schema, decode)
@@ -140,6 +146,11 @@ class EventTypes:
     def kind_of(self, name: str, schema: int) -> type[Event] | None:
         """The class of such events, or None where this code does not know their type in that schema."""
         return self._classes.get((name, schema))
+
+    def newer_than(self, name: str, schema: int) -> type[Event] | None:
+        """The class of that name, now or formerly, where it is newer and cannot read this schema."""
+        kind = self._newest.get(name)
+        return kind if kind is not None and schema < kind.schema and (name, schema) not in self else None
 
     def decode_all(self, name: str, schema: int, count: int, payloads: bytes) -> list[Event]:
         """So many events of one type that is known, from their payloads one after the other.

@@ -213,18 +213,26 @@ def as_happened(
         complain_of(core, event.stream, event.type, event.schema)
         return None
     if type(decoded) not in aggregate.events:
+        complain_of(core, event.stream, event.type, event.schema)
         return None
     return Happened(commit.stamp, dot, context.advance(commit.replica, dot.seq - 1), decoded)
 
 
 def complain_of(core: Core, stream: str, name: str, schema: int) -> None:
-    """Say that a stream holds events of a type that this code does not know."""
-    category = stream.split("/", 1)[0]
+    """Say that a stream holds events of a type that its aggregate does not know."""
+    if name in OWN_TYPES:
+        return
+    category, newer = stream.split("/", 1)[0], core.types.newer_than(name, schema)
+    if newer is not None:
+        mend = f"Add `upcasters = {{{schema}: ...}}` to {newer.__name__}, which has schema {newer.schema}."
+    elif (name, schema) in core.types:
+        mend = f"List the class in `events` of {type(core.aggregates[category]).__name__}."
+    else:
+        mend = "Upgrade this code, or where the class was renamed add the old name to its `former_names`."
     core.complaints.say(
         "unknown type", f"{category} {name} {schema}",
-        f"{stream} holds events {name} (schema {schema}), and no aggregate here lists such a class: they are kept "
-        "and forwarded, and in no present, so that decisions do not see them. Nothing is lost. Upgrade this code, "
-        "or where the class was renamed add the old name to its `former_names`.",
+        f"{stream} holds events {name} (schema {schema}), which its aggregate here does not know: they are kept "
+        f"and forwarded, and in no present, so that decisions do not see them. Nothing is lost. {mend}",
     )  # fmt: skip
 
 

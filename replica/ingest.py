@@ -312,6 +312,8 @@ class _Batch:
             if memory.stamp is not None:
                 self._outdate(news, memory.stamp)
             fold(core, news)
+            for stream in {stream for run in news for stream in run.by_stream if stream in memory.unknown}:
+                memory.unknown = memory.unknown.delete(stream)
             draft.changed.update((stream, None) for run in news for stream in run.by_stream)
             memory.stamp = stamp
         if any(here.replica == core.me for here in self.arriving.values()):

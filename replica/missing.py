@@ -18,15 +18,18 @@ class Missing(Exception):
         streams: tuple[str, ...] = (),
         limits: Mapping[str, list[Limit]] | None = None,
         commands: tuple[str, ...] = (),
+        unknown: tuple[str, ...] = (),
         ends: tuple[int, ...] = (),
         boundaries: tuple[Observed, ...] = (),
         arrange: list[Slice] | None = None,
     ) -> None:
-        super().__init__(streams, commands, ends, boundaries, arrange)
+        super().__init__(streams, commands, unknown, ends, boundaries, arrange)
         self.streams = streams
         self.limits = limits or {}
         """What the folds of streams must be able to take."""
         self.commands = commands
+        self.unknown = unknown
+        """Streams of which must be known whether they hold events that this code does not know."""
         self.ends = ends
         self.boundaries = boundaries
         self.arrange = arrange

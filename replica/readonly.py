@@ -19,6 +19,7 @@ from replica.decider import Decider
 from replica.direct import recalled
 from replica.errors import StoreError
 from replica.projection import Projection
+from replica.schemas import check_schemas
 from replica.sqlite import SqliteReader
 from replica.travel import TimeTravel
 
@@ -53,6 +54,7 @@ class ReadOnly(TimeTravel):
             core = Core(
                 identity.store, aggregates, contents, identity, SystemRandom(), projections=projections, kept=kept
             )
+            await backend.run(lambda log: check_schemas(core, log))
             core.begin()
             core.settle()  # in memory: nothing is written
             yield cls(core, backend)

@@ -51,6 +51,7 @@ from replica.pump import Pump
 from replica.reaction import Reaction
 from replica.readonly import ReadOnly
 from replica.rows import build
+from replica.schemas import check_schemas
 from replica.sqlite import SqliteThread
 from replica.status import Member, Status
 from replica.steward import Steward
@@ -153,6 +154,7 @@ class Replica(TimeTravel):
             identity = identity._replace(clean=durability == "full")
             kept = await backend.run(recalled)
             core = Core(store, aggregates, contents, identity, random, projections=projections, kept=kept)
+            await backend.run(lambda log: check_schemas(core, log))
             replica = cls(core, backend, mark, clock, durability, reactions, feeds, exports)
             if mark is not None:
                 await replica._save(identity)
