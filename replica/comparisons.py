@@ -135,17 +135,23 @@ class Comparisons:
 
     def _recall(self, kept: Kept) -> None:
         """An alarm that was raised before this process began."""
-        fold, (stream, peer, since, event, *rest) = _decode(kept.value)
-        key = int(peer[0]), stream
-        if fold == self._fold_of(stream) or not self._aggregates:
-            dot = None if event is None else Dot(ReplicaId(*event[:2]), event[2])
-            self._open[key] = Divergence(stream, ReplicaId(*peer), since, dot, *rest)
+        fold, found = read(kept.value)
+        key = int(found.peer), found.stream
+        if fold == self._fold_of(found.stream) or not self._aggregates:
+            self._open[key] = found
         else:
             self._changed[key] = None
 
     def _fold_of(self, stream: str) -> str:
         aggregate = self._aggregates.get(stream.split("/", 1)[0])
         return "" if aggregate is None else aggregate.fingerprint()
+
+
+def read(value: bytes) -> tuple[str, Divergence]:
+    """An alarm as it stands beside the log, and the fingerprint of the fold that it is about."""
+    fold, (stream, peer, since, event, *rest) = _decode(value)
+    dot = None if event is None else Dot(ReplicaId(*event[:2]), event[2])
+    return fold, Divergence(stream, ReplicaId(*peer), since, dot, *rest)
 
 
 def _plain(one: Divergence) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ from merge.version import Dot, ReplicaId, VersionVector
 from replica import owed
 from replica.arrange import Gap, Placed
 from replica.backlog import BACKLOG, NO_BACKLOG
+from replica.beside import NOTHING_BESIDE, Beside, let_go
 from replica.block import Slice
 from replica.commit import MAX_EVENTS, MAX_PAYLOAD, Commit, Note, Observed, Recorded, check_name
 from replica.comparisons import Comparisons
@@ -33,8 +34,9 @@ from replica.complaints import Complaints
 from replica.decider import Decider, Facts, FoldFailed, Given, Happened
 from replica.derive import derive, present_of
 from replica.draft import RECENT, Draft, Memory
+from replica.due import KIND as DUE
 from replica.due import OwnerChanged
-from replica.errors import DamagedLog, InvalidEvent, Outdated, PoisonEvent, Refused, UnknownStream
+from replica.errors import InvalidEvent, Outdated, PoisonEvent, Refused, UnknownStream
 from replica.event import Command, Event, EventTypes
 from replica.folding import BULK, catch_up, complain_of_unknown, fold_afresh
 from replica.ingest import Ingested, ingest
@@ -107,7 +109,7 @@ class Core:
         random: Random,
         *,
         projections: Iterable[type[Projection]] = (),
-        kept: Sequence[Kept] = (),
+        beside: Beside = NOTHING_BESIDE,
     ) -> None:
         self.store = store
         self.random = random
@@ -143,7 +145,7 @@ class Core:
         """Streams of which a snapshot should be taken."""
         self.complaints = Complaints()
         """What the shell should log: nothing is lost by it, and somebody should know."""
-        self.comparisons = Comparisons(kept, self.aggregates)
+        self.comparisons = Comparisons(beside.kept, self.aggregates)
         """How presents compare with those of peers."""
         self.unfrozen: set[str] = set()
         """Categories of which none can be taken."""
@@ -162,21 +164,11 @@ class Core:
         self.sought: frozenset[Observed] = frozenset()
         """Boundaries that were looked for in the log as it is now, and are not there."""
         self.identity_is_new = identity != contents.identity
-        self.memory.stores = joined(kept) | {store} | {row.store or store for row in contents.logs}
-        self._recall(kept)
-        self._kept = kept
-
-    def _recall(self, kept: Sequence[Kept]) -> None:
-        """Take up what was kept beside the log."""
-        try:
-            owed.recall(self, kept)
-            self.memory.retired = retired(kept)
-            self.members = Members(self, kept)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise DamagedLog(
-                f"what stands beside the log in the file is not what was written ({error}). The log is whole: "
-                "let a new file be filled by the peers, or restore this one from a copy."
-            ) from error
+        self.memory.stores = joined(beside.kept) | {store} | {row.store or store for row in contents.logs}
+        owed.recall(self, beside.kept)
+        self.memory.retired = retired(beside.kept)
+        self.members = Members(self, beside.kept)
+        self._beside = beside
 
     # --- what is known ---
 
@@ -276,8 +268,9 @@ class Core:
 
     def begin(self) -> None:
         """The first step: see which projections must be built, and what a person should be told."""
-        begin(self, self._kept)
-        self._kept = ()
+        beside, self._beside = self._beside, NOTHING_BESIDE
+        let_go(self, beside)
+        begin(self, beside.kept, due_again=DUE in beside.lost)
         complain_of_unknown(self)
         owed.complain(self)
 

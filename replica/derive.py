@@ -11,21 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from replica import due
-from replica.comparisons import KIND as DIVERGENCE
 from replica.decider import Decider
 from replica.entry import entries
-from replica.members import KINDS, hear_of_retired
-from replica.owed import OWNER, carried_out, own, put_due
-from replica.rows import KIND, build, put_event, put_stream, tables_of
-from replica.stores import KIND as STORE
+from replica.members import hear_of_retired
+from replica.owed import carried_out, own, put_due
+from replica.rows import build, put_event, put_stream, tables_of
 from replica.stores import hear_of_joined
 
 if TYPE_CHECKING:
     from replica.core import Core
-
-RECALLED = (due.KIND, OWNER, KIND, STORE, DIVERGENCE, *KINDS)
-"""Kinds of what is kept beside the log that a replica must know when it opens; all of them are few."""
 
 
 def needs(core: Core, streams: Iterable[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from merge.version import VersionVector
 from replica.arrange import Gap, arrange
+from replica.beside import read_beside
 from replica.block import Head, Slice
 from replica.build import Build, unbuilt
 from replica.commit import Note
@@ -19,13 +20,12 @@ from replica.comparing import drop_present, read_again
 from replica.core import Committed, Core, Settled
 from replica.cut import settled_cut
 from replica.decider import Decider
-from replica.derive import RECALLED
 from replica.digest import digest
 from replica.event import Command, Event, EventTypes
 from replica.folding import fold_within
 from replica.ingest import Ingested
 from replica.introduction import check_label
-from replica.log import Identity, Kept, Log, Span, TableFailed
+from replica.log import Identity, Log, TableFailed
 from replica.missing import Missing
 from replica.owed import carry_out, ready, unpark, unsaid
 from replica.projection import Projection
@@ -39,11 +39,6 @@ T = TypeVar("T")
 def reader_of(core: Core, log: Log) -> Reader:
     """A reader of what is durable now."""
     return Reader(log, core.store, core.memory.lineages, core.blocks)
-
-
-def recalled(log: Log) -> list[Kept]:
-    """What stands beside the log that a replica must know when it opens."""
-    return [kept for kind in RECALLED for kept in log.kept(Span(kind))]
 
 
 Loaded = Callable[[Core], None]
@@ -92,8 +87,9 @@ class DirectReplica:
         if identity is None:
             identity = contents.identity or Identity(store, random.getrandbits(64), name, ())
         self.log = log
-        kept = recalled(log)
-        self.core = Core(store, aggregates, contents, identity, random, projections=projections, kept=kept)
+        self.core = Core(
+            store, aggregates, contents, identity, random, projections=projections, beside=read_beside(log)
+        )
         check_schemas(self.core, log)
         self.listeners: list[Callable[[Settled], None]] = []
         """Called with whatever has become durable."""

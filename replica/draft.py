@@ -109,6 +109,8 @@ class Draft:
     done: list[Done] = field(default_factory=list)
     """Commands with an id that were carried out."""
     identity_changed: bool = False
+    facts: list[tuple[Commit, int, Recorded]] = field(default_factory=list)
+    """Events of Anabranch's own that are told again, since what followed from them was lost."""
     forget: list[Span] = field(default_factory=list)
     kept: dict[tuple[str, str], bytes] = field(default_factory=dict)
     """What is to stand beside the log, by kind and key."""
@@ -118,12 +120,13 @@ class Draft:
     switch: dict[str, Table] = field(default_factory=dict)
 
     def told(self, kind: type[Event]) -> Iterator[tuple[Commit, int, Recorded]]:
-        """The events of one of Anabranch's own types that are new, with their commits and seqs.
+        """The events of one of Anabranch's own types that are new, or told again, with their commits and seqs.
 
         Folded or not: which history of an id is folded may change, and what follows from a fact must not depend on
         when it was heard. (What is adopted is not listed among the commits.)
         """
         named = kind.__name__, kind.schema
+        yield from (one for one in self.facts if (one[2].type, one[2].schema) == named)
         for commit, _ in (self.commits or self.news) if named in self.types else ():
             for seq, event in enumerate(commit.events, commit.first):
                 if (event.type, event.schema) == named:

@@ -28,7 +28,7 @@ import math
 import operator
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -112,6 +112,9 @@ def _whole_ms(at: Any) -> int:
     return whole
 
 
+_Bits = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
     """A command that is due, as it is kept beside the log (in JSON, so that people can read it)."""
 
@@ -119,9 +122,9 @@ class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str
     """The name of the command."""
     to: str
-    cause: tuple[int, int]
-    owner: int
-    at: int | None = None
+    cause: tuple[_Bits, _Bits]
+    owner: _Bits
+    at: Annotated[int, msgspec.Meta(ge=0, lt=YEAR_10000)] | None = None
     settled: bool = False
     correlation: str | None = None
     done: bool = False

@@ -48,7 +48,7 @@ Row = tuple[int, list[tuple[int, int]]]
 """A member, and the version that it is known to have observed."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(dict[int, int]).decode
+decode = msgspec.msgpack.Decoder(dict[int, int]).decode
 
 
 class ReplicaRetired(Event, frozen=True):
@@ -88,9 +88,9 @@ class Members:
         self._known = UNKNOWN
         for one in kept:
             if one.kind == OBSERVED:
-                self.observed[int(one.key, 16)] = VersionVector(_decode(one.value))
+                self.observed[int(one.key, 16)] = VersionVector(decode(one.value))
             elif one.kind == STABLE:
-                self._floor = VersionVector(_decode(one.value))
+                self._floor = VersionVector(decode(one.value))
         self._saved_floor = self._floor
 
     # --- learning ---

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OWNER = "owner"
 """The kind under which the owners of streams are kept beside the log."""
 _encode_owner = msgspec.msgpack.Encoder().encode
-_decode_owner = msgspec.msgpack.Decoder(tuple[tuple[int, int, int, int], int]).decode
+decode_owner = msgspec.msgpack.Decoder(tuple[tuple[int, int, int, int], int]).decode
 _NONE: Map[str, None] = Map()
 
 
@@ -38,7 +38,7 @@ def recall(core: Core, kept: Iterable[Kept]) -> None:
             promise = promises[one.key] = due.decode(one.value)
             owed.setdefault(promise.stream, {})[one.key] = None
         elif one.kind == OWNER:
-            owners[one.key] = _decode_owner(one.value)
+            owners[one.key] = decode_owner(one.value)
     memory = core.memory
     memory.promises, memory.owners = Map(promises), Map(owners)
     memory.owed = Map({stream: Map(keys) for stream, keys in owed.items()})

@@ -14,9 +14,9 @@ from pathlib import Path
 from random import SystemRandom
 
 from replica.backend import connected
+from replica.beside import read_beside
 from replica.core import Core
 from replica.decider import Decider
-from replica.direct import recalled
 from replica.errors import StoreError
 from replica.projection import Projection
 from replica.schemas import check_schemas
@@ -50,11 +50,18 @@ class ReadOnly(TimeTravel):
             if contents.identity is None:
                 raise StoreError(f"{path} holds no replica yet: it was begun, and never opened to the end")
             identity = contents.identity
-            kept = await backend.run(recalled)
+            beside = await backend.run(read_beside)
             core = Core(
-                identity.store, aggregates, contents, identity, SystemRandom(), projections=projections, kept=kept
+                identity.store,
+                aggregates,
+                contents,
+                identity,
+                SystemRandom(),
+                projections=projections,
+                beside=beside,
             )
             await backend.run(lambda log: check_schemas(core, log))
             core.begin()
+            core.transaction()  # what follows from facts is known
             core.settle()  # in memory: nothing is written
             yield cls(core, backend)

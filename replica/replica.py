@@ -22,6 +22,7 @@ from merge.version import ReplicaId, VersionVector
 from replica import owed, rows
 from replica.arrange import Gap
 from replica.backend import Backend, MemoryBackend, connected
+from replica.beside import read_beside
 from replica.block import Slice
 from replica.clock import checked, wall_clock
 from replica.commit import make_note
@@ -29,7 +30,6 @@ from replica.comparing import drop_present, read_again
 from replica.core import Committed, Core, Settled
 from replica.cut import settled_cut
 from replica.decider import Decider
-from replica.direct import recalled
 from replica.due import OwnerChanged
 from replica.entry import Entry, Selection, entries
 from replica.errors import Closed, ProjectionStopped, Refused, StoreError, WrongStore
@@ -152,8 +152,8 @@ class Replica(TimeTravel):
             contents = await backend.run(lambda log: log.contents())
             identity = _identify(contents, store, name, mark, random)
             identity = identity._replace(clean=durability == "full")
-            kept = await backend.run(recalled)
-            core = Core(store, aggregates, contents, identity, random, projections=projections, kept=kept)
+            beside = await backend.run(read_beside)
+            core = Core(store, aggregates, contents, identity, random, projections=projections, beside=beside)
             await backend.run(lambda log: check_schemas(core, log))
             replica = cls(core, backend, mark, clock, durability, reactions, feeds, exports)
             if mark is not None:

@@ -49,7 +49,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Record).decode
+decode = msgspec.json.Decoder(Record).decode
 
 
 class Derived:
@@ -91,15 +91,22 @@ class Derived:
 # --- how they stand ---
 
 
-def begin(core: Core, kept: Iterable[Kept]) -> None:
-    """Take up how each stood, and begin to build what must be built. The first step of a replica."""
+def begin(core: Core, kept: Iterable[Kept], *, due_again: bool = False) -> None:
+    """Take up how each stood, and begin to build what must be built: with `due_again` also all that is due.
+
+    The first step of a replica.
+    """
     derived = core.derived
-    found = {one.key: _decode(one.value) for one in kept if one.kind == KIND}
+    found = {one.key: decode(one.value) for one in kept if one.kind == KIND}
     for name, record in found.items():
         if name not in derived.names and record.state != "left":
             core.draft.keep(KIND, name, _encode(msgspec.structs.replace(record, state="left")))
     for name in derived.names:
-        if found.get(name) == Record(derived.fingerprint(name), histories(core), "live") and _is_made(core, name):
+        if (
+            found.get(name) == Record(derived.fingerprint(name), histories(core), "live")
+            and _is_made(core, name)
+            and not (due_again and name.startswith(PROMISES))
+        ):
             memory = core.draft.memory
             memory.standings = memory.standings.set(name, Standing(live=True))
         else:

@@ -247,9 +247,6 @@ async def test_verify_says_what_differs_beside_the_blocks(tmp_path, damage):
         "UPDATE log SET parent = number, after = 1",
         "UPDATE identity SET openings = x'ff'",
         "UPDATE identity SET succeeds = ''",
-        "INSERT INTO kept VALUES ('member', 'nobody', x'80')",
-        "INSERT INTO kept VALUES ('member', '00', x'ff')",
-        "UPDATE kept SET value = x'c1' WHERE kind = 'stable'",
         "UPDATE fresh SET types = x'ff'",
     ],
 )
