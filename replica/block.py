@@ -73,7 +73,7 @@ class Head(NamedTuple):
         return Observed(replica, self.seq, self.hash[:PREFIX])
 
 
-class Slice(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Slice(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The columns of the events after+1 .. last of one replica, all in the block that begins at `first`."""
 
     replica: Uint64
@@ -206,6 +206,7 @@ class Tail:
         _check_claims(piece)
         decoded = Decoded(piece, self.wall, self.streams, self.types)
         decoded.read_all()
+        columns.check_notes(piece)
         counts, walls, seen = decoded.counts, decoded.walls, decoded.observed
         if sum(counts) != events:
             raise InvalidBatch(f"{where(piece)} claims {events} events and holds {sum(counts)}")

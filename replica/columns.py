@@ -13,7 +13,7 @@ import msgspec
 from msgspec.msgpack import Decoder, Encoder
 
 from merge.stamp import COUNTER_LIMIT
-from replica.commit import MAX_EVENTS, MAX_NAME, MAX_SCHEMA, PREFIX, Note
+from replica.commit import MAX_EVENTS, MAX_NAME, MAX_SCHEMA, PREFIX, Note, WholeNote
 from replica.errors import InvalidBatch
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ Uint64 = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 
 _INT = {int}
+_NIL = b"\xc0"
 _pack = Encoder().encode
 _counts = Decoder(list[Annotated[int, msgspec.Meta(ge=1, le=MAX_EVENTS)]]).decode
 _walls = Decoder(list[int]).decode
@@ -39,6 +40,7 @@ _ObservedItem = tuple[
 ]
 _observed = Decoder(list[list[_ObservedItem] | None]).decode
 _notes = Decoder(list[Note | None]).decode
+_whole_notes = Decoder(list[WholeNote | None]).decode
 _streams = Decoder(list[Uint64 | Name]).decode
 _types = Decoder(list[int | tuple[str, int]]).decode
 """Without bounds in the type (`named` checks them): msgspec 0.22 crashes in the garbage collector on a union of an
@@ -97,6 +99,12 @@ def observed(piece: Slice) -> list[list[tuple[int, int, bytes]] | None]:
 
 def notes(piece: Slice) -> list[Note | None]:
     return _notes(_array(piece, NOTE))
+
+
+def check_notes(piece: Slice) -> None:
+    """Raise where a note has more elements than a note has: nothing bounds these."""
+    if piece.columns[NOTE] != _NIL * piece.commits:
+        _whole_notes(_array(piece, NOTE))
 
 
 def streams(piece: Slice) -> list[int | str]:

@@ -7,6 +7,9 @@ Rule 2. It carries only what its replica newly observed since its last commit, e
         nothing carried.
 Rule 3. It holds at most 4,096 events and 256 KiB of payload: everything that handles a commit handles it
         whole, and these bound how much that is.
+Rule 4. What one may record, everybody can read, hold and pass on. So each limit below is one number, and is
+        compared where a fact is made, where it is taken, and where it is said again. What a file holds is read all
+        the same: it was taken when the limit was another.
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ MAX_WORDS = 512
 """Longest command id, correlation id or subject, in characters."""
 MAX_OBSERVED = 16_384
 """Most heads that one context may name anew: a newcomer's first commit names all members."""
+MAX_STORES = 64
+"""Most names of stores that one commit may say have become one with this."""
+MAX_INTRODUCTION = 4096
+"""Bytes of an introduction: two names of MAX_LABEL characters of four bytes, and room for later formats."""
 MAX_SCHEMA = (1 << 31) - 1
 PREFIX = 8
 """Bytes of a head's hash that name a branch in a context: enough that nobody meets two by chance."""
@@ -52,6 +59,7 @@ class Recorded(NamedTuple):
 
 
 Words = Annotated[str, msgspec.Meta(max_length=MAX_WORDS)]
+Label = Annotated[str, msgspec.Meta(max_length=MAX_LABEL)]
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -61,6 +69,10 @@ class Note(msgspec.Struct, frozen=True, array_like=True, gc=False):
     correlation: Words | None = None
     cause: tuple[int, int] | None = None
     subject: Words | None = None
+
+
+class WholeNote(Note, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """A note as it comes from elsewhere: with no element more."""
 
 
 _decode_note = msgspec.msgpack.Decoder(Note).decode

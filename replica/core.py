@@ -163,6 +163,8 @@ class Core:
         self._frontier = self.memory.lineages, frontier_of(self.memory.lineages)
         self.sought: frozenset[Observed] = frozenset()
         """Boundaries that were looked for in the log as it is now, and are not there."""
+        self.found_all = False
+        """Those that were looked for last were all there."""
         self.identity_is_new = identity != contents.identity
         self.memory.stores = joined(beside.kept) | {store} | {row.store or store for row in contents.logs}
         owed.recall(self, beside.kept)
@@ -439,7 +441,9 @@ class Core:
     def supply_boundaries(self, sought: Iterable[Observed], found: Iterable[tuple[int, Boundary]]) -> None:
         found = list(found)
         self.sought = frozenset(sought) - {boundary.named(replica) for replica, boundary in found}
-        self.draft.remember(found)
+        self.found_all = not self.sought
+        memory = self.draft.memory
+        memory.recent = memory.recent.update({boundary.named(replica): boundary for replica, boundary in found})
 
     # --- members ---
 
@@ -568,7 +572,7 @@ class Core:
         """The draft is durable: it becomes the memory."""
         draft, self._draft = self._draft, None
         if draft is not None and draft.dirty:
-            self.sought = frozenset()
+            self.sought, self.found_all = frozenset(), False
         if draft is None:
             return Settled(self.memory.version, (), NO_NEWS, [])
         slices = [join(run) for _, run in draft.runs]
@@ -599,7 +603,7 @@ class Core:
     def drop(self) -> None:
         """The draft did not become durable. Loaded ends and presents go with it; the log has them."""
         self._draft = None
-        self.context_known = self._doubted = False
+        self.context_known = self._doubted = self.found_all = False
         self._used.clear()
         self.me = self.identity.replica
         self.memory = replace(

@@ -60,10 +60,11 @@ def load(reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider
         ends = {number: reader.end(rows[number]) for number in missing.ends}
         return lambda core: core.supply_ends(ends)
     found: list[tuple[int, Boundary]] = []
-    for observed in missing.boundaries:
+    for sought, observed in enumerate(missing.boundaries, 1):
         boundary = reader.boundary(*observed)
-        if boundary is not None:
-            found.append((observed.replica, boundary))
+        if boundary is None:  # it answers the batch: the others need not be looked for
+            return lambda core: core.supply_boundaries(missing.boundaries[:sought], found)
+        found.append((observed.replica, boundary))
     return lambda core: core.supply_boundaries(missing.boundaries, found)
 
 

@@ -7,7 +7,8 @@ Rule 3. Checked before it is believed: the chain, the boundaries, that stamps ri
         those of all that was observed, that contexts only grow, that a log begins with its introduction,
         that no stamp lies beyond the horizon that was promised. What breaks a rule raises InvalidBatch, and
         nothing of the batch is taken.
-Rule 4. What is merely not there yet is a Gap, and nobody's fault.
+Rule 4. What is merely not there yet is a Gap, and nobody's fault. The first head that is not there answers a batch:
+        so a few are looked for first, and the others when these were found.
 Rule 5. Folded in the order of stamps, which is the same on every replica.
 """
 
@@ -29,7 +30,7 @@ from replica.decoded import Decoded
 from replica.derive import needs
 from replica.errors import InvalidBatch
 from replica.folding import fold, too_late
-from replica.introduction import read_introduction
+from replica.introduction import check_introduction, read_introduction
 from replica.lineage import Lineage
 from replica.log import BlockStart, LogRow
 from replica.missing import Missing
@@ -41,6 +42,9 @@ from replica.uncollected import uncollected
 if TYPE_CHECKING:
     from replica.core import Core
 
+
+FEW = 64
+"""Heads that are looked for in the log before it is known that a batch names any that are there."""
 
 Named = tuple[int, int, bytes]
 """What a context names, as it is decoded: equal to the Observed of the same parts."""
@@ -162,8 +166,10 @@ class _Batch:
             decoded = tail.read(item.piece)
             wanted = named.get(item.piece.replica, set())
             if item.piece.after == 0:
+                (first,) = decoded.some(0, 1)
                 stores = self.memory.stores if item.parting is None else {tail.store}
-                tail.store = here.end.tail.store = read_introduction(decoded.some(0, 1)[0], stores).store
+                check_introduction(first)
+                tail.store = here.end.tail.store = read_introduction(first, stores).store
             if item.parting is not None and not here.pieces:
                 wanted = {*wanted, decoded.lasts[0]}
             here.pieces.append((item.piece, decoded))
@@ -238,6 +244,8 @@ class _Batch:
                     if not self._held(Observed(*observed)):
                         return Gap(observed[0], observed[1], foreign=False)
                     missing.append(Observed(*observed))
+                    if len(missing) == FEW and not self.core.found_all:
+                        raise Missing(boundaries=tuple(missing))
                     continue
                 replica, seq, _ = observed
                 key = replica, found.number

@@ -1,4 +1,8 @@
-"""The first commit of a log is its introduction: who is a member is itself a fact."""
+"""The first commit of a log is its introduction: who is a member is itself a fact.
+
+Rule. What an introduction says stands beside the log, in every Hello and before people, for good. So what comes
+from elsewhere has the four fields and no more, and names within the limits of `replica.commit`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from replica.commit import MAX_LABEL, Commit, Recorded
+from replica.commit import MAX_INTRODUCTION, MAX_LABEL, Commit, Recorded
 from replica.errors import InvalidBatch
 from replica.event import Event, encode_event
 
@@ -50,12 +54,33 @@ def check_label(what: str, label: object) -> None:
         )
 
 
+class _Strictly(ReplicaIntroduced, frozen=True, forbid_unknown_fields=True):
+    """An introduction with no field more."""
+
+
+_decode_strictly = msgspec.msgpack.Decoder(_Strictly).decode
+
+
 def stream_of(replica: int) -> str:
     return f"{CATEGORY}/{replica:016x}"
 
 
 def introduction(event: ReplicaIntroduced) -> Recorded:
     return Recorded(stream_of(event.replica), _KIND, ReplicaIntroduced.schema, encode_event(event))
+
+
+def check_introduction(commit: Commit) -> None:
+    """InvalidBatch where the introduction in the first commit of a log breaks a limit."""
+    payload, whose = commit.events[0].payload, f"the introduction of {commit.replica:016x}"
+    if len(payload) > MAX_INTRODUCTION:
+        raise InvalidBatch(f"{whose} has {len(payload)} bytes; the limit is {MAX_INTRODUCTION}")
+    try:
+        event = _decode_strictly(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidBatch(f"{whose} cannot be read: {error}") from error
+    longest = max(len(event.name), len(event.store))
+    if longest > MAX_LABEL:
+        raise InvalidBatch(f"{whose} has a name of {longest} characters; the limit is {MAX_LABEL}")
 
 
 def read_introduction(commit: Commit, stores: Collection[str]) -> ReplicaIntroduced:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from merge.version import ReplicaId, VersionVector
 from replica.arrange import Gap
+from replica.commit import MAX_STORES
 from replica.core import Settled
 from replica.errors import StoreError, WrongStore
 from replica.explain import Explanation
@@ -81,14 +82,17 @@ class Joined:
 async def join(replica: Replica, other: TimeTravel, become_one: bool, progress: Progress | None) -> Joined:
     """Take in what another replica holds. WrongStore where that is of another store."""
     core = replica.core
-    mine, new = core.memory.stores, other.core.memory.stores - core.memory.stores
-    if new and not mine < other.core.memory.stores:
+    mine, held_there = core.memory.stores, other.core.memory.stores
+    new = held_there - mine
+    if new and core.store not in held_there and other.store not in mine:
         if not become_one:
             raise WrongStore(
                 f"{other.name} holds the store {other.store!r}, and this is {core.store!r}: nothing was joined. "
                 "They have no root in common: `become_one=True` makes one of the two stores, for good."
             )
-        await replica.become_one(new)
+        names = sorted(new)
+        for at in range(0, len(names), MAX_STORES):
+            await replica.become_one(names[at : at + MAX_STORES])
     elif new:
         await replica.adopt_stores(new)
     before, theirs = core.memory.version, other.core.memory.version

@@ -23,6 +23,14 @@ from replica.reading import Reader
 MAX_SLICES = 4096
 """Slices in a batch: each is looked up by its receiver, and an honest batch has about one a log."""
 
+EVENT = 16
+"""Bytes that an event counts as, at least, since a batch takes time for both: a MiB is at most 65,536 events."""
+
+
+def weight(size: int, events: int) -> int:
+    """What so many bytes of columns with so many events count as."""
+    return max(size, EVENT * events)
+
 
 class Want(NamedTuple):
     """A log that a peer lacks the end of, and the heads from which it may have to be continued."""
@@ -72,6 +80,14 @@ class _Cursor:
         """The log has another block."""
         return self.layout.lasts[-1] < self.row.head.seq
 
+    def weight(self, stop: int) -> int:
+        """What the commits of the block count as that are to be sent before `stop`."""
+        lasts, start = self.layout.lasts, self.start
+        if stop <= start:
+            return 0
+        first = lasts[start - 1] if start else self.layout.piece.after
+        return weight(self.layout.size(start, stop), lasts[stop - 1] - first)
+
     def before(self, limit: Stamp) -> int:
         """How many commits of the block are stamped before a limit, or have been passed."""
         return bisect_left(self.layout.stamps, limit, lo=self.index)
@@ -96,7 +112,7 @@ class _Room(NamedTuple):
         stops = [cursor.before(limit) for cursor in cursors]
         slices = sum(stop > cursor.start for cursor, stop in zip(cursors, stops, strict=True))
         return slices <= self.slices and self.size >= sum(
-            cursor.layout.size(cursor.start, stop) for cursor, stop in zip(cursors, stops, strict=True)
+            cursor.weight(stop) for cursor, stop in zip(cursors, stops, strict=True)
         )
 
     def limit(self, cursors: list[_Cursor], high: Stamp) -> Stamp:
@@ -125,7 +141,9 @@ def collect(reader: Reader, wants: Sequence[Want], horizon: int, budget: int) ->
     while not full and (under_way := [cursor for cursor in cursors if not cursor.ended and cursor.stamp < end]):
         high = min([end, *[_behind(c.layout.stamp(-1)) for c in under_way if c.goes_on]])
         begun = [cursor for cursor in cursors if cursor.index > cursor.start and cursor.stamp >= end]
-        room = _Room(budget - sum(piece.size for piece in found), MAX_SLICES - len(found))
+        room = _Room(
+            budget - sum(weight(piece.size, piece.last - piece.after) for piece in found), MAX_SLICES - len(found)
+        )
         full = not room.holds(under_way + begun, high)
         if full:
             high = room.limit(under_way + begun, high)

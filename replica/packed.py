@@ -4,6 +4,9 @@ Rule 1. A slice is packed once, by who cuts it or seals its block. Who forwards 
         bytes as they are; they are never hashed.
 Rule 2. Small slices are plain msgpack, others that in one frame of zstd, which begins with the size of what is in
         it: so nobody can be made to find room for more than MAX_UNPACKED. The first byte tells the two apart.
+Rule 3. A slice has its eight elements and no more: what else came with it nothing hashes and nothing counts. A file
+        may hold such a one from a time when that was not looked at: it is read without what is too much, and packed
+        anew before it is sent.
 """
 
 from __future__ import annotations
@@ -63,13 +66,26 @@ def unpack(data: bytes, most: int = MAX_UNPACKED) -> Slice:
     """
     if not data or data[0] != _FRAME:
         return _unpack(data)
+    return _packed(_unpack(_plain(data, most)), data)
+
+
+def unpack_held(data: bytes) -> Slice:
+    """The slice that these bytes of a file are (rule 3)."""
+    try:
+        return unpack(data)
+    except msgspec.ValidationError:
+        plain = _plain(data, MAX_UNPACKED) if data and data[0] == _FRAME else data
+        return msgspec.convert(msgspec.msgpack.decode(plain)[:8], Slice)
+
+
+def _plain(data: bytes, most: int) -> bytes:
     size = zstandard.frame_content_size(data)
     if not 0 <= size <= most + HEADER:
         raise ValueError(f"a packed slice cannot have {size} bytes")
     decompressor = _idle.pop() if _idle else zstandard.ZstdDecompressor()
     plain = decompressor.decompress(data, allow_extra_data=False)
     _idle.append(decompressor)
-    return _packed(_unpack(plain), data)
+    return plain
 
 
 def _packed(piece: Slice, data: bytes) -> Packed:

@@ -58,7 +58,7 @@ from replica.log import (
     TableFailed,
     Transaction,
 )
-from replica.packed import MAX_UNPACKED, bytes_of, unpack
+from replica.packed import MAX_UNPACKED, bytes_of, unpack_held
 
 FORMAT = 1
 OLDER = 0
@@ -184,7 +184,7 @@ class SqliteLog:
         ):
             bits = _bits(replica)
             if number in ends:
-                last = unpack(ends[number][0])
+                last = unpack_held(ends[number][0])
                 if last.last > seq:
                     seq, head, (_, wall, counter) = last.last, last.head, ends[number]
             stamp = Stamp(wall, counter, bits)
@@ -330,12 +330,12 @@ class SqliteLog:
             return None
         first, parent, stamp, named, sealed = row
         if sealed is not None:
-            slices = [unpack(sealed)]
+            slices = [unpack_held(sealed)]
         else:
             fresh = self._db.execute(
                 "SELECT slice FROM fresh WHERE number = ? AND first = ? ORDER BY last", (number, first)
             )
-            slices = [unpack(data) for (data,) in fresh]
+            slices = [unpack_held(data) for (data,) in fresh]
         if not slices or slices[-1].last < seq:
             return None
         when = _unpack_stamp(stamp)

@@ -19,6 +19,9 @@ All else is believed when it proves right.
 
 Every message is an array that begins with its tag. Unknown tags and extra elements end the session: a later
 format says so in its Hello.
+
+Whatever may be long has a bound here, which its sender keeps to: heads in a part, pairs, rows, slices, bytes and
+events. What an honest replica has more of than that goes in several messages, however much it is.
 """
 
 from __future__ import annotations
@@ -32,9 +35,10 @@ import msgspec
 import zstandard
 
 from replica.block import HASH, PERSON, Head, Slice
+from replica.commit import MAX_NAME, Label, Words
 from replica.comparing import MARKS, Mark, Row
+from replica.outgoing import MAX_SLICES
 from replica.packed import Packed, pack, unpack
-from replica.stores import MOST_HEARD
 from sync.errors import RemoteProtocolError
 
 FORMAT = 1
@@ -43,10 +47,15 @@ MAX_FRAME = 2 << 20
 others."""
 MAX_BATCH = 8 << 20
 """Bytes of the columns of a batch, unpacked."""
+BATCH_EVENTS = 100_000
+"""Events in a batch, at most: it is taken in one step. Senders stop at two thirds of that (`replica.outgoing`)."""
 
 PART = 16_384
 """Heads in one part of a Have: about 0.75 MiB."""
-MAX_PARTS = 16
+MAX_PARTS = 256
+"""Parts of a Have: four million heads. Each is gone through as it comes."""
+PORTION = 1024
+"""Names of stores in one Hello. Whoever has heard of more says several Hellos."""
 MAX_PAIRS = 16_384
 """Pairs of replica and seq in one Known: what is more is said at the next tick."""
 MAX_HEADS = 64
@@ -56,7 +65,8 @@ ROWS = 64
 
 Bits64 = Annotated[int, msgspec.Meta(ge=0)]
 Hash = Annotated[bytes, msgspec.Meta(min_length=HASH, max_length=HASH)]
-Words = Annotated[str, msgspec.Meta(max_length=512)]
+Short = Annotated[bytes, msgspec.Meta(max_length=64)]
+"""Digests, nonces, checks."""
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -65,16 +75,16 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 class Hello(_Message, frozen=True, tag=0):
     format: int
-    store: Words
+    store: Label
     replica: Bits64
-    name: Words
-    nonce: bytes
+    name: Label
+    nonce: Short
     """Chosen anew by each process: tells a copy of a replica from the replica itself."""
     horizon: int
     """Wall ms: no commit stamped later may be sent here."""
-    joined: Annotated[list[Words], msgspec.Meta(max_length=MOST_HEARD)] = []
+    joined: Annotated[list[Label], msgspec.Meta(max_length=PORTION)] = []
     """Other stores that have become one with this."""
-    check: bytes = b""
+    check: Short = b""
 
     @property
     def stores(self) -> frozenset[str]:
@@ -85,7 +95,7 @@ class Hello(_Message, frozen=True, tag=0):
 class Have(_Message, frozen=True, tag=1):
     number: Bits64
     """Counts the Haves of this side. Batches say which they answer."""
-    heads: list[tuple[Bits64, Bits64, Hash]]
+    heads: Annotated[list[tuple[Bits64, Bits64, Hash]], msgspec.Meta(max_length=PART)]
     reply: bool
     part: Bits64 = 0
     parts: Bits64 = 1
@@ -109,14 +119,14 @@ class _PackedBatch(_Message, frozen=True, tag=2):
 
 class Ack(_Message, frozen=True, tag=3):
     number: Bits64
-    digest: bytes
+    digest: Short
     horizon: int
 
 
 class Digest(_Message, frozen=True, tag=4):
-    digest: bytes
+    digest: Short
     horizon: int
-    known: bytes = b""
+    known: Short = b""
     """A digest of what all members are known here to have observed."""
 
 
@@ -128,31 +138,31 @@ class Bye(_Message, frozen=True, tag=5):
 class Known(_Message, frozen=True, tag=6):
     rows: list[tuple[Bits64, list[tuple[Bits64, Bits64]]]]
     """Members, each with the version that it is known to have observed."""
-    check: bytes = b""
+    check: Short = b""
 
 
 class Presents(_Message, frozen=True, tag=7):
     number: Bits64
     rows: Annotated[list[Row], msgspec.Meta(max_length=ROWS)]
-    check: bytes = b""
+    check: Short = b""
 
 
 class Compared(_Message, frozen=True, tag=8):
     number: Bits64
     verdicts: Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=4)]], msgspec.Meta(max_length=ROWS)]
     """See `sync.comparing`."""
-    check: bytes = b""
+    check: Short = b""
 
 
 class Traced(_Message, frozen=True, tag=9):
     number: Bits64
-    stream: str
+    stream: Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
     low: Bits64
     high: Bits64
     """The stretch after event `low` up to event `high`, in the order of stamps; 0: up to the end."""
     marks: Annotated[list[Mark], msgspec.Meta(max_length=2 * MARKS)]
     reply: bool
-    check: bytes = b""
+    check: Short = b""
 
 
 Checked = Hello | Known | Presents | Compared | Traced
@@ -216,12 +226,19 @@ def decode(frame: bytes) -> Message:
 
 def _unpacked(parts: list[Slice | bytes]) -> list[Slice]:
     """The slices of a batch; ValueError where they are more than fits."""
+    if len(parts) > MAX_SLICES:
+        raise RemoteProtocolError("too-large", f"a batch of {len(parts)} slices; the limit is {MAX_SLICES}")
     pieces: list[Slice] = []
     room = MAX_BATCH
     for part in parts:
         piece = unpack(part, room) if isinstance(part, bytes) else part
         room -= piece.size
+        if room < 0:
+            raise RemoteProtocolError("too-large", f"a batch of more than {MAX_BATCH} bytes, unpacked")
         pieces.append(piece)
+    events = sum([piece.last - piece.after for piece in pieces])
+    if events > BATCH_EVENTS:
+        raise RemoteProtocolError("too-large", f"a batch of {events} events; the limit is {BATCH_EVENTS}")
     return pieces
 
 

@@ -19,8 +19,10 @@ Rule 5. Each side says how far in the future it accepts stamps. The other one st
         later waits, and is counted.
 Rule 6. What a peer claims is checked before it is believed. A false claim ends the session with one typed
         error, in words on both sides. A peer's progress is never remembered beyond the session.
-Rule 7. Of the sets of stores that two hold one contains the other; who has the smaller one takes the larger, and
-        says Hello anew. Batches wait until the peer has said that it holds all stores that are held here.
+Rule 7. Two that talk hold the own store of one of them both; each takes the stores of the other, and says Hello
+        anew. Batches wait until the peer has said that it holds all stores that are held here; until then Hello is
+        said at each tick, and answered once a tick. A Hello that is full is followed by others: what they name adds
+        up, and none of them takes anything back.
 Rule 8. A peer that goes by my id shows that it is in use elsewhere: I go on under a new one. (That more was
         written under it than I have, its bytes show when they are ingested; a mere claim shows nothing.)
 
@@ -40,11 +42,12 @@ import msgspec
 from merge.version import printable
 from replica.arrange import Gap
 from replica.block import Head, Slice
+from replica.commit import MAX_STORES
 from replica.ingest import Ingested
 from replica.meeting import Frontier, compare, note
 from replica.members import UNKNOWN, Row
 from replica.members import Known as Members
-from replica.outgoing import MAX_SLICES, Want
+from replica.outgoing import Want, weight
 from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.message import (
     FORMAT,
@@ -52,6 +55,7 @@ from sync.message import (
     MAX_PAIRS,
     MAX_PARTS,
     PART,
+    PORTION,
     Ack,
     Batch,
     Bye,
@@ -148,6 +152,9 @@ class Session:
         self.mine = frontier
         self.horizon = hello.horizon
         self.peer: Hello | None = None
+        self._their_stores: frozenset[str] = frozenset()
+        self._greeted = False
+        """Hello was said since the last tick."""
         self.theirs: dict[int, tuple[Head, ...]] | None = None
         self.their_horizon = 0
         self.beyond = 0
@@ -186,7 +193,7 @@ class Session:
 
     def start(self) -> list[Effect]:
         """The first thing to say."""
-        self._say(self.hello)
+        self._say_hello(self.hello.joined)
         return self._effects()
 
     def receive(self, frame: bytes) -> list[Effect]:
@@ -250,16 +257,17 @@ class Session:
 
     def grew(self, joined: list[str]) -> list[Effect]:
         """These other stores are one with this now; to be called before anything of theirs is published."""
+        news = [store for store in joined if store not in self.hello.stores]
         self.hello = msgspec.structs.replace(self.hello, joined=joined)
         if not self.closed:
-            self._say(self.hello)
+            self._say_hello(joined if len(joined) <= MAX_STORES else news)
             self._pump()
         return self._effects()
 
     @property
     def _same_stores(self) -> bool:
         """The peer has said that it holds all stores that are held here."""
-        return self.peer is not None and self.hello.stores <= self.peer.stores
+        return self.peer is not None and self.hello.stores <= self._their_stores
 
     def tick(self, horizon: int, known: Members = UNKNOWN) -> list[Effect]:
         """About 2 s have passed; stamps up to `horizon` (wall ms) are accepted, and so much is known of members."""
@@ -267,8 +275,9 @@ class Session:
         self._known = known
         if self.closed:
             return []
+        self._greeted = False
         if self.theirs is None:
-            self._say(self.hello)
+            self._say_hello(self.hello.joined)
             if self.peer is not None:
                 self._say_have(reply=True)
             return self._effects()
@@ -278,8 +287,8 @@ class Session:
         if any(age > PATIENCE for age in self._under_way.values()):
             self._under_way.clear()
             self._say_have(reply=True)
-        if self.hello.joined:
-            self._say(self.hello)
+        if not self._same_stores:
+            self._say_hello(self.hello.joined)
         self._say_known()
         self._say(Digest(self.mine.digest, self.horizon, self._known.digest))
         self._pump()
@@ -348,14 +357,24 @@ class Session:
         if self.peer is not None:
             if (hello.replica, hello.nonce) != (self.peer.replica, self.peer.nonce):
                 raise RemoteProtocolError("order", "a second Hello introduces somebody else")
-            if hello.stores != self.peer.stores:
-                self._compare_stores(hello)
-                self.peer = hello
+            if not hello.stores <= self._their_stores:
+                self._their_stores |= hello.stores
+                self._become()
                 self._pump()
+            elif not self._greeted and (hello.joined or self.hello.joined):
+                self._say_hello(self.hello.joined)
             return
         if hello.format != FORMAT:
             raise RemoteProtocolError("format", f"the peer speaks format {hello.format}, and this is {FORMAT}")
-        self._compare_stores(hello)
+        self._their_stores |= hello.stores
+        if self.hello.store not in self._their_stores and hello.store not in self.hello.stores:
+            if len(hello.joined) == PORTION:
+                return
+            theirs = _names(self._their_stores)
+            raise RemoteProtocolError(
+                "store", f"the peer holds the store {theirs}, and this is {_names(self.hello.stores)}"
+            )
+        self._become()
         if hello.replica == self.hello.replica:
             if hello.nonce == self.hello.nonce:
                 raise LocalProtocolError("self", "this replica was connected to itself")
@@ -363,14 +382,11 @@ class Session:
         self.peer, self.their_horizon = hello, hello.horizon
         self._say_have(reply=False)
 
-    def _compare_stores(self, hello: Hello) -> None:
-        mine, theirs = self.hello.stores, hello.stores
-        if not (mine <= theirs or theirs <= mine):
-            raise RemoteProtocolError(
-                "store", f"the peer holds the store {_names(theirs)}, and this is {_names(mine)}"
-            )
-        if theirs > mine:
-            self._out.append(Become(sorted(theirs - mine)))
+    def _become(self) -> None:
+        """Take the stores of the peer."""
+        news = self._their_stores - self.hello.stores
+        if news:
+            self._out.append(Become(sorted(news)))
 
     def _have(self, have: Have) -> None:
         if not have.part < have.parts <= MAX_PARTS:
@@ -396,10 +412,6 @@ class Session:
         assert self.theirs is not None
         if not batch.slices:
             raise RemoteProtocolError("empty", "a batch without commits")
-        if len(batch.slices) > MAX_SLICES:
-            raise RemoteProtocolError(
-                "too-large", f"a batch of {len(batch.slices)} slices; the limit is {MAX_SLICES}"
-            )
         self._arriving = batch.slices
         self._current = batch.answers >= self._haves or self._quiet > PATIENCE
         self._out.append(Ingest(batch.number, batch.slices, self.horizon))
@@ -424,6 +436,12 @@ class Session:
         self._pump()
 
     # --- saying ---
+
+    def _say_hello(self, stores: list[str]) -> None:
+        """Say Hello, naming these stores beside the own one, in as many parts as it takes."""
+        self._greeted = True
+        for at in range(0, len(stores) + 1, PORTION):
+            self._say(msgspec.structs.replace(self.hello, joined=stores[at : at + PORTION]))
 
     def _say(self, message: Message) -> None:
         frame = encode(message)
@@ -458,7 +476,10 @@ class Session:
         assert self.theirs is not None
         if self._fetching or self._behind or len(self._under_way) >= WINDOW or not self._same_stores:
             return False
-        if sum(piece.size for piece in slices) > BATCH or self.their_horizon < newest:
+        if (
+            sum(weight(piece.size, piece.last - piece.after) for piece in slices) > BATCH
+            or self.their_horizon < newest
+        ):
             return False
         ends: dict[int, Head] = {}
         for piece in slices:
@@ -505,4 +526,6 @@ class Session:
 
 
 def _names(stores: frozenset[str]) -> str:
-    return " and ".join(repr(store) for store in sorted(stores))
+    shown = sorted(stores)
+    more = [f"{len(shown) - 3} more"] if len(shown) > 3 else []
+    return " and ".join([*map(repr, shown[:3]), *more])

@@ -6,15 +6,20 @@ import sqlite3
 from random import Random
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given, settings
 
 from replica import Refused, Replica, WrongStore
+from replica.commit import Recorded
 from replica.direct import DirectReplica
 from replica.errors import InvalidBatch
+from replica.introduction import stream_of
 from replica.memory import MemoryLog
 from replica.readonly import ReadOnly
+from replica.recording import introduce, record
 from sync import connect, linked, serve
+from sync.message import Hello, decode
 from sync.testing.network import Network
 from tests.histories import STREAMS
 from tests.loop import in_loop, until
@@ -128,39 +133,80 @@ def test_stores_that_nobody_has_joined_stay_apart():
         a.ingest(list(c.all_slices()))
 
 
-def test_three_stores_of_which_two_pairs_are_one_do_not_talk_until_one_contains_the_other():
-    """{shop, garden} and {shop, pond} refuse each other; a replica that joins both bridges them."""
+def test_replicas_of_one_store_that_have_joined_different_ones_hold_all_of_them():
+    """Else one word about stores, said to some of a store and not to others, would part them for good."""
     network = Stores({"a": "shop", "b": "shop"}, ["ab"])
     a, b = network.nodes["a"].replica, network.nodes["b"].replica
     for replica, store in ((a, "garden"), (b, "pond")):
         replica.core.become_one([store], 1000)
         replica.flush()
-    network.settle(ticks=1)
-    assert network.faults() != []
-    a.core.become_one(["pond"], 2000)
-    a.flush()
-    network.cut("ab")
-    network.nodes["a"].ended.clear()
-    network.nodes["b"].ended.clear()
     network.settle()
     assert network.faults() == []
     assert a.core.memory.stores == b.core.memory.stores == {"shop", "garden", "pond"}
     network.agree("ab")
 
 
-def test_nothing_that_was_said_of_stores_is_dropped():
-    """More than may be joined here is refused here, in words; what others have said is held, all of it."""
+def test_two_whose_own_stores_neither_of_them_has_joined_do_not_talk():
+    """{shop, pond} and {garden, pond}: that somebody has joined the pond does not make one of shop and garden."""
+    network = Stores({"a": "shop", "c": "garden"}, ["ac"])
+    for name in "ac":
+        network.nodes[name].replica.core.become_one(["pond"], 1000)
+        network.nodes[name].replica.flush()
+    network.settle(ticks=1)
+    assert "the peer holds the store 'garden' and 'pond'" in " ".join(map(str, network.faults()))
+
+
+@pytest.mark.parametrize("count", [70, 1024, 2500])
+def test_however_many_stores_have_become_one_replicas_talk_on(count):
+    """No Hello can be outgrown: it names as many as fit, and others follow. At rest none of them is said again."""
+    network = Stores({"a": "shop", "b": "shop", "c": "shop"}, ["ab", "bc"])
+    a = network.nodes["a"].replica
+    network.heal("ab")
+    network.run()
+    names = [f"a store of whom nobody here has heard {number}" for number in range(count)]
+    for at in range(0, count, 64):
+        a.core.become_one(names[at : at + 64], 1000 + at)
+        a.flush()
+    network.run()
+    write(network, [("a", "milk"), ("b", "eggs"), ("c", "note")])
+    network.settle()
+    assert network.faults() == []
+    network.agree("abc")
+    assert network.nodes["c"].replica.core.memory.stores == {"shop", *names}
+    network.tick()
+    said = [decode(frame) for node in network.nodes.values() for wire in node.outgoing.values() for frame in wire]
+    assert not [message for message in said if isinstance(message, Hello)]
+
+
+def test_a_word_about_more_stores_than_one_may_join_is_not_heard():
+    """Nor one with a name that no Hello has room for. All judge alike; the rest of its log is taken."""
     shop = direct("shop", "a")
-    with pytest.raises(Refused, match="at most 64 stores become one"):
-        shop.core.become_one([f"store {number}" for number in range(64)], 1000)
-    shop.core.become_one([f"store {number}" for number in range(63)], 1000)
+    for number, stores in enumerate(([f"store {n}" for n in range(65)], ["n" * 257])):
+        payload = msgspec.msgpack.encode({"stores": stores})
+        with pytest.raises(Refused, match="at most 64 stores are joined at once, with names of at most 256"):
+            shop.core.become_one(stores, 1000)
+        shop._step(lambda: introduce(shop.core, 1000))
+        word = Recorded(stream_of(shop.core.me), "StoresJoined", 1, payload)
+        record(shop.core, (word,), shop.core.now.stamp._replace(wall=2000 + number), None)
+        shop.flush()
+    other = direct("shop", "b")
+    other.ingest(list(shop.all_slices()))
+    other.flush()
+    assert other.core.memory.version == shop.core.memory.version
+    assert shop.core.memory.stores == other.core.memory.stores == {"shop"}
+
+
+def test_nothing_that_was_said_of_stores_is_dropped():
+    """One word joins a few; there may be any number of words, and what others have said is held, all of it."""
+    shop = direct("shop", "a")
+    shop.core.become_one([f"store {number}" for number in range(64)], 1000)
     shop.flush()
     other = direct("shop", "b")
     other.core.become_one(["another"], 1000)
     other.flush()
     shop.ingest(list(other.all_slices()))
     shop.flush()
-    assert len(shop.core.memory.stores) == 65
+    assert len(shop.core.memory.stores) == 66
 
 
 @in_loop
