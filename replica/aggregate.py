@@ -24,6 +24,7 @@ from replica.decider import Decider, FoldFailed, Happened
 from replica.digest import canonical
 from replica.event import Event
 from replica.frozen import freeze_tree, thaw_tree
+from replica.place import StreamPlace
 
 
 class Aggregate(Decider, Product, base=True):
@@ -77,7 +78,7 @@ class Aggregate(Decider, Product, base=True):
     def freeze(self, fold: Tree) -> bytes:
         return freeze_tree(fold)
 
-    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Tree:
+    def thaw(self, data: bytes, stamp: Stamp, stands: StreamPlace) -> Tree:
         return thaw_tree(data)
 
     def canonical(self, state: Tree) -> Any:

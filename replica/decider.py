@@ -24,6 +24,7 @@ from merge.stamp import Stamp
 from merge.version import NOTHING, Dot, ReplicaId, VersionVector
 from replica.event import Command, Event, readable
 from replica.fingerprint import code_of, fingerprint
+from replica.place import StreamPlace
 
 if TYPE_CHECKING:
     from replica.due import Due
@@ -165,14 +166,14 @@ class Decider(ABC):
         """A fold as bytes, for a snapshot."""
 
     @abstractmethod
-    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Any:
-        """The fold that `freeze` made bytes of, at a stamp and a version of the stream's events."""
+    def thaw(self, data: bytes, stamp: Stamp, stands: StreamPlace) -> Any:
+        """The fold that `freeze` made bytes of, at a stamp and a place in the stream."""
 
     def same(self, one: Any, other: Any) -> bool:
         """Are two folds in the same state?"""
         return bool(one == other)
 
-    def serves(self, stamp: Stamp, stands: VersionVector, later: Stamp, context: VersionVector) -> bool:
+    def serves(self, stamp: Stamp, stands: StreamPlace, later: Stamp, context: VersionVector) -> bool:
         """Can a fold at a stamp, of events up to `stands`, take an event with another stamp and context?"""
         return True
 
