@@ -134,6 +134,13 @@ def tally(path: Path, amount: int) -> Effect:
 def absorb(path: Path, value: Any) -> Effect:
     """Join `value`, a join-semilattice of its own, into what stands at `path`; never forgotten.
 
-    The first value joins the bottom, which its class makes without arguments.
+    Its class makes the bottom, which the first value joins, without arguments; `one | other` is the least value
+    above both, and changes neither. Three methods say more, of the value alone:
+
+        def freeze(self) -> bytes               for snapshots: without it the stream is folded from its beginning
+        @classmethod
+        def thaw(cls, data: bytes) -> Self      what `freeze` made bytes of
+        def digest(self) -> Any                 equal where values are: without it presents are not compared with
+                                                those of peers, which `status().left_out` says
     """
     return Effect((Deed(Verb.ABSORB, path, value),))

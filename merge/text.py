@@ -219,6 +219,19 @@ class TextState:
             self._chain = None, _guard(lambda: pycrdt.merge_updates(*self.updates()))
         return self._chain[1]
 
+    def freeze(self) -> bytes:
+        """The same, for a snapshot."""
+        return self.to_bytes()
+
+    @classmethod
+    def thaw(cls, data: bytes) -> TextState:
+        """The state that `freeze` made bytes of."""
+        return TextState.of(data)
+
+    def digest(self) -> str:
+        """What it is compared by."""
+        return str(self)
+
     def edit(self, changes: list[Change], replica: int, ahead: list[bytes], measure: Measure) -> bytes:
         """The update that makes some changes.
 

@@ -15,7 +15,6 @@ from typing import Any, Self
 from merge.effect import NO_EFFECT, Effect
 from merge.growing import Growing
 from merge.kernel import Happening
-from merge.lattice import Lattice
 from merge.product import Product
 from merge.stamp import Stamp
 from merge.tree import EMPTY, Tree
@@ -23,8 +22,8 @@ from merge.version import VersionVector
 from replica.decider import Decider, FoldFailed, Happened
 from replica.digest import canonical
 from replica.event import Event
-from replica.frozen import freeze_tree, thaw_tree
-from replica.place import StreamPlace
+from replica.frozen import freeze_tree, thaw_tree, unlike_trees
+from replica.uncollected import uncollected
 
 
 class Aggregate(Decider, Product, base=True):
@@ -71,15 +70,15 @@ class Aggregate(Decider, Product, base=True):
             case effects:
                 return sum(effects, NO_EFFECT)
 
-    @classmethod
-    def shape(cls) -> Any:
-        return [(name, _kind(field)) for name, field in sorted(cls.fields.items())]
-
     def freeze(self, fold: Tree) -> bytes:
-        return freeze_tree(fold)
+        return freeze_tree(fold, self.codec())
 
-    def thaw(self, data: bytes, stamp: Stamp, stands: StreamPlace) -> Tree:
-        return thaw_tree(data)
+    @uncollected
+    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Tree:
+        return thaw_tree(data, self.codec())
+
+    def unlike(self, one: Tree, other: Tree) -> str | None:
+        return unlike_trees(one, other)
 
     def canonical(self, state: Tree) -> Any:
         """The state as plain values in one order, for digests."""
@@ -87,8 +86,3 @@ class Aggregate(Decider, Product, base=True):
 
     def __str__(self) -> str:
         return f"{self.address or type(self).__name__} {self.value}"
-
-
-def _kind(field: Lattice) -> Any:
-    """What kind of lattice a field is, and of what."""
-    return type(field).__name__, [_kind(one) for _, one in sorted(vars(field).items()) if isinstance(one, Lattice)]

@@ -26,12 +26,11 @@ from replica.commit import MAX_NAME, Commit, Recorded
 from replica.comparisons import DIGESTS
 from replica.core import Core
 from replica.decider import Decider, Happened
-from replica.digest import digest
+from replica.digest import NoDigest, digest
 from replica.draft import Memory
 from replica.errors import PoisonEvent
 from replica.folding import as_happened, fold_apart, stands_after
 from replica.log import Log
-from replica.place import START, StreamPlace
 from replica.reading import Blocks, Reader
 from replica.snapshot import Loaded, load_streams, span
 
@@ -57,7 +56,7 @@ class Row(NamedTuple):
     fold: Name16
     """The fingerprint of the code that folds it."""
     events: Name16
-    """Which events it holds: how far the stream is folded, and the second histories there are."""
+    """Which events it holds: the version of the stream's own events, and the second histories there are."""
     present: Name16
     """Its digest."""
 
@@ -166,8 +165,9 @@ def cold_row(core: Core, instant: Instant, stream: str) -> Steps[tuple[Row, int]
     return row, READING + loaded.events + events
 
 
-def _events_name(instant: Instant, stands: StreamPlace) -> bytes:
-    return blake2b(_encode([*stands.plain.items()]) + instant.forks, digest_size=16).digest()
+def _events_name(instant: Instant, stands: VersionVector) -> bytes:
+    rows = sorted((int(replica), seq) for replica, seq in stands.seqs.items())
+    return blake2b(_encode(rows) + instant.forks, digest_size=16).digest()
 
 
 def _remembered_digest(core: Core, stream: str, state: Any) -> bytes:
@@ -183,7 +183,10 @@ def _remembered_digest(core: Core, stream: str, state: Any) -> bytes:
 
 def _digest(aggregate: Decider, stream: str, fold: Any) -> bytes:
     present = aggregate.present_of(fold, stream, NOTHING)
-    return bytes.fromhex(digest(present.canonical(present.state)))
+    try:
+        return bytes.fromhex(digest(present.canonical(present.state)))
+    except Exception as error:
+        raise NoDigest(f"{stream}: {error}") from error
 
 
 # --- along a stream ---
@@ -192,7 +195,7 @@ def _digest(aggregate: Decider, stream: str, fold: Any) -> bytes:
 def marks_of(core: Core, instant: Instant, stream: str, low: int, high: int) -> Steps[Marks]:
     """Fold a stream afresh, and mark what it comes to between two places; `high` 0: to its end."""
     walk = _Walk(core, stream, low)
-    stands, events = START, PORTION
+    stands, events = NOTHING, PORTION
     while events >= PORTION and not (high and walk.at >= high):
         commits = yield Look(
             lambda log, after=stands: instant.reader(core, log).stream_beyond(  # type: ignore[misc]

@@ -31,7 +31,7 @@ DIGESTS = 256
 """Presents whose digests are remembered, in memory or not, for the next link that asks."""
 
 KIND = "divergence"
-OTHER_CODE, POISONED = "other code", "poisoned"
+OTHER_CODE, POISONED, NO_DIGEST = "other code", "poisoned", "no digest"
 
 
 class Comparisons:
@@ -68,7 +68,7 @@ class Comparisons:
     def left_out(self) -> tuple[LeftOut, ...]:
         """What is not compared, and why."""
         counts = Counter(
-            (why, stream.split("/", 1)[0] if why == OTHER_CODE else stream)
+            (why, stream if why == POISONED else stream.split("/", 1)[0])
             for left in self._left.values()
             for stream, why in left.items()
         )

@@ -22,12 +22,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, Dot, ReplicaId, VersionVector
-from replica.event import Command, Event, readable
-from replica.fingerprint import code_of, fingerprint
-from replica.place import StreamPlace
+from replica.event import Command, Event
+from replica.exact import Codec
+from replica.fingerprint import Reached, fingerprint, reached
 
 if TYPE_CHECKING:
     from replica.due import Due
+
+
+FOLDS = 2
+"""Raised when Anabranch folds otherwise, or keeps folds in another form: what was derived before is made again."""
 
 
 class Given:
@@ -95,7 +99,7 @@ class Decider(ABC):
     events: ClassVar[tuple[type[Event], ...]]
 
     fold_version: ClassVar[int] = 1
-    """Raise it when a fold comes to something else, and neither its own code nor its event types say so."""
+    """Raise it when a fold comes to something else, and nothing in your own modules says so."""
 
     refuse_unknown: ClassVar[bool] = False
     """Refuse commands in a stream that holds events which this code does not know: what it would decide on is not
@@ -153,27 +157,35 @@ class Decider(ABC):
 
     @classmethod
     def fingerprint(cls) -> str:
-        """A name for what this code makes of events: the code of its fold, and what it can read."""
-        return _fingerprint(cls)
+        """A name for what this code makes of events: all that its fold can reach by name."""
+        return fingerprint(FOLDS, cls.reached().name)
 
     @classmethod
-    def shape(cls) -> Any:
-        """What else a fold depends on, as plain values."""
-        return ()
+    def reached(cls) -> Reached:
+        """What the fold can reach by name, in the user's own modules."""
+        return reached(cls, without_decisions)
 
     @abstractmethod
     def freeze(self, fold: Any) -> bytes:
         """A fold as bytes, for a snapshot."""
 
     @abstractmethod
-    def thaw(self, data: bytes, stamp: Stamp, stands: StreamPlace) -> Any:
-        """The fold that `freeze` made bytes of, at a stamp and a place in the stream."""
+    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Any:
+        """The fold that `freeze` made bytes of, at a stamp and a version of the stream's events."""
 
-    def same(self, one: Any, other: Any) -> bool:
-        """Are two folds in the same state?"""
-        return bool(one == other)
+    @abstractmethod
+    def unlike(self, one: Any, other: Any) -> str | None:
+        """Where the states of two folds differ, for code that reads them, and how; None where they do not.
 
-    def serves(self, stamp: Stamp, stands: StreamPlace, later: Stamp, context: VersionVector) -> bool:
+        By types and order (see `replica.identical`): what equals is not yet the same.
+        """
+
+    @classmethod
+    def codec(cls) -> Codec:
+        """What takes apart the values in a state of this aggregate, for bytes."""
+        return _codec(cls)
+
+    def serves(self, stamp: Stamp, stands: VersionVector, later: Stamp, context: VersionVector) -> bool:
         """Can a fold at a stamp, of events up to `stands`, take an event with another stamp and context?"""
         return True
 
@@ -195,7 +207,15 @@ class Decider(ABC):
 
 
 @cache
-def _fingerprint(cls: type[Decider]) -> str:
-    events = sorted(one for kind in cls.events for one in readable(kind))
-    code = [item for item in code_of(cls, Decider) if item[0] not in ("decide", "due")]
-    return fingerprint(cls.stream, cls.fold_version, events, code, cls.shape())
+def _codec(cls: type[Decider]) -> Codec:
+    return Codec(cls.reached().types)
+
+
+def without_decide(kind: type) -> tuple[str, ...]:
+    """What a class has that no reading depends on."""
+    return ("decide",) if issubclass(kind, Decider) else ()
+
+
+def without_decisions(kind: type) -> tuple[str, ...]:
+    """What a class has that no fold depends on."""
+    return ("decide", "due") if issubclass(kind, Decider) else ()

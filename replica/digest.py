@@ -13,8 +13,12 @@ from typing import Any
 import msgspec
 
 from merge.effect import INT_HIGH, INT_LOW
-from merge.text import TextState
 from merge.tree import Tree
+
+
+class NoDigest(Exception):
+    """A state has something in it that has no plain form, so that presents cannot be compared."""
+
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
@@ -25,9 +29,15 @@ def canonical(state: Tree) -> list[Any]:
     for path, node in state.walk():
         said = sorted((*said.dot, _encodable(said.value)) for said in node.said.values())
         totals = sorted((*said.dot, _encodable(said.value)) for said in node.tallies.values())
-        absorbed = str(node.absorbed) if isinstance(node.absorbed, TextState) else node.absorbed
-        rows.append((path, said, totals, absorbed))
+        rows.append((path, said, totals, None if node.absorbed is None else _absorbed(node.absorbed)))
     return sorted(rows, key=lambda row: _encode(row[0]))
+
+
+def _absorbed(value: Any) -> Any:
+    """What a value that was absorbed says it is compared by."""
+    if not hasattr(value, "digest"):
+        raise NoDigest(f"{type(value).__qualname__} has no method `digest` (see `merge.effect.absorb`)")
+    return value.digest()
 
 
 def _encodable(value: Any) -> Any:

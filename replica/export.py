@@ -90,6 +90,7 @@ class Exporter:
         if (
             checkpoint is not None
             and not checkpoint.building
+            and not self._projection.reached().unknown
             and (checkpoint.fingerprint, checkpoint.histories)
             == (self._projection.fingerprint(), histories(self._core))
         ):

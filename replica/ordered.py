@@ -12,8 +12,7 @@ Rule 2. A past that arrives late rewinds to the last state that was kept before 
         cost grows with the events after it, not with the log.
 Rule 3. States are values: `evolve` returns another one, and never changes the one it was given.
 Rule 4. `moment.concurrent()` is the earlier events of the stream that this one had not seen. (Later ones may be
-        concurrent too; they will ask about this one when their turn comes.) It is the same whatever is held: where
-        a fold does not hold all earlier events, no event is folded, or folded again, that has not seen the others.
+        concurrent too; they will ask about this one when their turn comes.)
 
 When two people act at once, both facts are there, one after the other in stamp order; what `evolve` makes of the
 second is the rule of the domain, and the same everywhere.
@@ -28,15 +27,15 @@ import heapq
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from functools import cache
-from typing import Any, NamedTuple, Self, get_type_hints
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
 from merge.stamp import Stamp
-from merge.version import VersionVector
+from merge.version import NOTHING, VersionVector
 from replica.decider import Decider, FoldFailed, Happened
-from replica.place import START, StreamPlace
+from replica.identical import unlike
+from replica.uncollected import uncollected
 
 STRIDE = 64
 """Events between two states that are kept: what a late event replays in vain, at most."""
@@ -51,8 +50,8 @@ class Stretch(NamedTuple):
 
     before: Any
     events: tuple[Happened, ...]
-    earlier: StreamPlace
-    """The events of the stream before these."""
+    earlier: VersionVector
+    """The events of the stream before these: who has seen it has seen them all."""
 
     @property
     def order(self) -> tuple[Stamp, int]:
@@ -63,10 +62,7 @@ class Base(NamedTuple):
     """What lies before the events that a trail holds: up to which stamp, and which events of the stream."""
 
     stamp: Stamp
-    stands: StreamPlace
-    fixed: int = 0
-    """How many of the first stretches are never gone back into: the last of these holds an event that has not seen
-    all that lies before, and could not be folded again."""
+    stands: VersionVector
 
 
 class Trail(NamedTuple):
@@ -101,7 +97,7 @@ class Moment:
         for at in range(self._full, -1, -1):
             stretch = self._last if at == self._full else self._earlier[at]
             found += [one for one in reversed(stretch.events) if one.dot not in context and one.dot != self.dot]
-            if stretch.earlier.inside(context):
+            if stretch.earlier <= context:
                 break
         return found[::-1]
 
@@ -111,7 +107,7 @@ class Ordered(Decider, base=True):
 
     @abstractmethod
     def initial(self) -> Any:
-        """The state before any event: an immutable value that msgspec can encode."""
+        """The state before any event: an immutable value."""
 
     @abstractmethod
     def evolve(self, state: Any, event: Any, moment: Moment) -> Any:
@@ -151,39 +147,28 @@ class Ordered(Decider, base=True):
     # --- snapshots ---
 
     def freeze(self, fold: Trail) -> bytes:
-        return _encode(fold.state)
+        return _encode(self.codec().pack(fold.state))
 
-    def thaw(self, data: bytes, stamp: Stamp, stands: StreamPlace) -> Trail:
-        return Trail((), msgspec.msgpack.decode(data, type=_state_type(type(self))), Base(stamp, stands))
+    @uncollected
+    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Trail:
+        return Trail((), self.codec().unpack(_decode(data)), Base(stamp, stands))
 
-    def same(self, one: Trail, other: Trail) -> bool:
-        return bool(one.state == other.state) and _encode(one.state) == _encode(other.state)
+    def unlike(self, one: Trail, other: Trail) -> str | None:
+        return unlike(one.state, other.state, "state")
 
-    def serves(self, stamp: Stamp, stands: StreamPlace, later: Stamp, context: VersionVector) -> bool:
-        return stamp < later and stands.inside(context)
+    def serves(self, stamp: Stamp, stands: VersionVector, later: Stamp, context: VersionVector) -> bool:
+        return stamp < later and stands <= context
 
     def takes(self, fold: Trail, later: Stamp, context: VersionVector) -> bool:
-        base, stretches = fold.base, fold.stretches
-        if base is None:
-            return True
-        if not self.serves(base.stamp, base.stands, later, context):
-            return False
-        # It is folded after what is fixed: at the end, or in a stretch behind that.
-        last = stretches[-1].events[-1].stamp if stretches else base.stamp
-        return (
-            not base.fixed
-            or last < later
-            or (len(stretches) > base.fixed and stretches[base.fixed].order[0] < later)
-        )
+        return fold.base is None or self.serves(*fold.base, later, context)
 
     def trim(self, fold: Trail) -> Trail:
         """The fold with the latest RECENT to 2 * RECENT events alone."""
         drop = len(fold.stretches) - RECENT // STRIDE
         if drop < RECENT // STRIDE:
             return fold
-        kept, earlier = fold.stretches[drop:], fold.stretches[drop].earlier
-        base = Base(fold.stretches[drop - 1].events[-1].stamp, earlier, _fixed(kept, earlier))
-        return Trail(kept, fold.state, base)
+        base = Base(fold.stretches[drop - 1].events[-1].stamp, fold.stretches[drop].earlier)
+        return Trail(fold.stretches[drop:], fold.state, base)
 
     def present_of(self, fold: Trail, address: str, version: VersionVector) -> Self:
         present = object.__new__(type(self))
@@ -205,35 +190,15 @@ class Ordered(Decider, base=True):
         return f"{self.address or type(self).__name__} {self.state!r}"
 
 
-def _after(stretches: list[Stretch], base: Base | None) -> StreamPlace:
+def _after(stretches: list[Stretch], base: Base | None) -> VersionVector:
     """All events up to the end of some stretches."""
     if not stretches:
-        return START if base is None else base.stands
-    last = {happened.dot.replica: happened.dot.seq for happened in stretches[-1].events}
-    return stretches[-1].earlier.advance_all(last)
+        return NOTHING if base is None else base.stands
+    version = stretches[-1].earlier
+    for happened in stretches[-1].events:
+        version = version.advance(*happened.dot)
+    return version
 
 
-def _fixed(stretches: Sequence[Stretch], earlier: StreamPlace) -> int:
-    """How many stretches there are up to the last with an event that has not seen all `earlier` ones."""
-    fixed, seen = 0, set[int]()
-    for at, stretch in enumerate(stretches, 1):
-        for happened in stretch.events:
-            author = happened.dot.replica
-            if author not in seen:  # what its author has seen once, it has seen in all later events
-                if earlier.inside(happened.context):
-                    seen.add(author)
-                else:
-                    fixed = at
-    return fixed
-
-
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
-
-
-@cache
-def _state_type(kind: type[Ordered]) -> Any:
-    """What `initial` says that it returns."""
-    try:
-        return get_type_hints(kind.initial).get("return", Any)
-    except Exception:
-        return Any
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode

@@ -29,10 +29,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from replica.decider import Decider
+from replica.decider import FOLDS, Decider, without_decide
 from replica.entry import Entry
-from replica.event import Event, readable
-from replica.fingerprint import code_of, fingerprint
+from replica.event import Event
+from replica.fingerprint import Reached, fingerprint, reached
 from replica.log import Table
 
 TYPES = (str, int, float, bool, bytes)
@@ -58,7 +58,7 @@ class Projection:
     views: ClassVar[Mapping[str, str]] = {}
     """Views that come and go with the table: name -> SELECT."""
     revision: ClassVar[int] = 1
-    """Raise it when rows mean something else, and neither the code of this class nor its columns say so."""
+    """Raise it when rows mean something else, and nothing in your own modules says so."""
     keys: ClassVar[tuple[tuple[str, type], ...]] = ()
 
     def __init_subclass__(cls, *, base: bool = False, **kwargs: Any) -> None:
@@ -98,17 +98,15 @@ class Projection:
         return Table(name or cls.table, cls.keys, tuple(cls.columns.items()), cls.indexes, tuple(cls.views.items()))
 
     @classmethod
-    def kinds(cls) -> tuple[type[Event], ...]:
-        """The events that its rows follow from."""
-        raise NotImplementedError
+    def fingerprint(cls) -> str:
+        """A name for what this code makes of a log: all that it can reach by name."""
+        return fingerprint(FOLDS, cls.reached().name)
 
     @classmethod
-    def fingerprint(cls) -> str:
-        """A name for what this code makes of a log."""
-        events = sorted(one for kind in cls.kinds() for one in readable(kind))
-        columns = [(name, kind.__name__) for name, kind in cls.columns.items()]
-        code = [*code_of(cls, Projection)]  # type: ignore[arg-type]  # asks the class for its instances' hash
-        return fingerprint(cls.revision, columns, cls.indexes, sorted(cls.views.items()), events, cls.keys, code)
+    def reached(cls) -> Reached:
+        """What it can reach by name, in the user's own modules."""
+        kind: Any = cls  # else mypy asks the class for its instances' hash
+        return reached(kind, without_decide)
 
 
 class EventRows(Projection, base=True):
@@ -120,10 +118,6 @@ class EventRows(Projection, base=True):
     def rows(self, entry: Entry) -> Iterable[tuple[Any, ...]]:
         raise NotImplementedError(f"{type(self).__name__} needs a method `rows`")
 
-    @classmethod
-    def kinds(cls) -> tuple[type[Event], ...]:
-        return cls.events
-
 
 class StreamRows(Projection, base=True):
     """Rows per stream: declare `table`, `columns`, the aggregate `of` and `rows(self, present)`."""
@@ -133,14 +127,6 @@ class StreamRows(Projection, base=True):
 
     def rows(self, present: Any) -> Iterable[tuple[Any, ...]]:
         raise NotImplementedError(f"{type(self).__name__} needs a method `rows`")
-
-    @classmethod
-    def kinds(cls) -> tuple[type[Event], ...]:
-        return cls.of.events
-
-    @classmethod
-    def fingerprint(cls) -> str:
-        return fingerprint(super().fingerprint(), cls.of.fingerprint())
 
 
 class Standing(NamedTuple):

@@ -20,11 +20,10 @@ import msgspec
 
 from merge.version import NOTHING
 from replica import due
-from replica.decider import Decider
+from replica.decider import FOLDS, Decider, without_decide
 from replica.draft import Draft
 from replica.entry import Entry
-from replica.event import readable
-from replica.fingerprint import code_of, fingerprint
+from replica.fingerprint import Reached, fingerprint, reached
 from replica.log import Kept
 from replica.projection import BUILDING, EventRows, Projection, Standing, StreamRows
 from replica.status import ProjectionStatus
@@ -80,12 +79,13 @@ class Derived:
 
     def fingerprint(self, name: str) -> str:
         """A name for what this code makes of a log."""
+        return fingerprint(FOLDS, self.reached(name).name)
+
+    def reached(self, name: str) -> Reached:
+        """What its code can reach by name."""
         if name in self.projections:
-            return self.projections[name].fingerprint()
-        aggregate = type(self._aggregates[name.removeprefix(PROMISES)])
-        events = sorted(one for kind in aggregate.events for one in readable(kind))
-        code = [item for item in code_of(aggregate, Decider) if item[0] != "decide"]
-        return fingerprint(events, code, aggregate.shape())
+            return self.projections[name].reached()
+        return reached(type(self._aggregates[name.removeprefix(PROMISES)]), without_decide)
 
 
 # --- how they stand ---
@@ -102,8 +102,16 @@ def begin(core: Core, kept: Iterable[Kept], *, due_again: bool = False) -> None:
         if name not in derived.names and record.state != "left":
             core.draft.keep(KIND, name, _encode(msgspec.structs.replace(record, state="left")))
     for name in derived.names:
+        unknown = derived.reached(name).unknown
+        if unknown:
+            words = (
+                f"{name} is built again at each opening: nobody can tell whether what its code uses is what it was "
+                f"({'; '.join(unknown)}). Make it where it is used, or a constant."
+            )
+            core.complaints.say("fingerprint", name, words)
         if (
-            found.get(name) == Record(derived.fingerprint(name), histories(core), "live")
+            not unknown
+            and found.get(name) == Record(derived.fingerprint(name), histories(core), "live")
             and _is_made(core, name)
             and not (due_again and name.startswith(PROMISES))
         ):

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from merge.stamp import Stamp
-from merge.version import VersionVector
+from merge.version import NOTHING, VersionVector
 from replica.bulk import Bulk, in_bulk
 from replica.commit import Commit
 from replica.decider import Decider
 from replica.event import EventTypes
 from replica.log import Kept, Span
-from replica.place import START, StreamPlace
 from replica.plain import folds_by_column
+from replica.uncollected import uncollected
 
 if TYPE_CHECKING:
     from replica.reading import Reader
@@ -58,7 +58,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     version: dict[int, int]
     """What the replica had observed."""
     stands: dict[int, int]
-    """How far the stream is folded in it: the last event of its own of each replica."""
+    """The version of the stream's own events."""
     events: int
     """How many events of the stream it holds."""
     fold: bytes
@@ -86,7 +86,7 @@ class Loaded(NamedTuple):
 
     fold: Any
     """None: from the beginning."""
-    stands: StreamPlace
+    stands: VersionVector
     events: int
     commits: Contexts | Bulk
     size: int = 0
@@ -134,25 +134,33 @@ def _hex(stamp: Stamp) -> str:
 # --- taking ---
 
 
+@uncollected
 def take(
     aggregate: Decider,
     stream: str,
     fold: Any,
-    stands: StreamPlace,
+    stands: VersionVector,
     events: int,
     version: VersionVector,
     stamp: Stamp,
 ) -> Kept:
     """A snapshot of a fold. Unfrozen where what comes back out of its bytes would not be what went in."""
     try:
+        unknown = aggregate.reached().unknown
+        if unknown:
+            raise ValueError(
+                f"nobody can tell whether what its code uses is what it was ({'; '.join(unknown)}): make it where "
+                "it is used, or a constant"
+            )
         frozen = aggregate.freeze(fold)
-        if not aggregate.same(aggregate.thaw(frozen, stamp, stands), fold):
-            raise ValueError("its state does not come out of msgpack as it went in (say its type in `initial`)")
+        found = aggregate.unlike(aggregate.thaw(frozen, stamp, stands), fold)
+        if found is not None:
+            raise ValueError(f"its state does not come back as it was: {found}")
     except Exception as error:
         words = f"no snapshots are kept of {stream} and its like: {error}. They are folded from the log."
         raise Unfrozen(words) from error
     when = stamp.wall, stamp.counter, stamp.replica
-    held = Snapshot(aggregate.fingerprint(), when, _plain(version), stands.plain, events, frozen)
+    held = Snapshot(aggregate.fingerprint(), when, _plain(version), _plain(stands), events, frozen)
     key, data = _key(stream, stamp), _encode(held)
     return Kept(KIND, key, _digest(key, data) + data)
 
@@ -235,7 +243,7 @@ def load_streams(
     unheld = {stream: aggregate_of(stream) for stream, loaded in found.items() if loaded is None}
     whole = commits_of(reader, unheld, types)
     return {
-        stream: (loaded or Loaded(None, START, 0, whole[stream]))._replace(damaged=tuple(damaged[stream]))
+        stream: (loaded or Loaded(None, NOTHING, 0, whole[stream]))._replace(damaged=tuple(damaged[stream]))
         for stream, loaded in found.items()
     }
 
@@ -264,7 +272,7 @@ def commits_of(
     reader: Reader,
     streams: Mapping[str, Decider],
     types: EventTypes,
-    after: StreamPlace = START,
+    after: VersionVector = NOTHING,
 ) -> dict[str, Contexts | Bulk]:
     """The commits with events of some streams beyond `after`: in bulk, where they can be folded by column."""
     bulks = in_bulk(reader, {stream: one for stream, one in streams.items() if folds_by_column(one)}, types, after)
@@ -288,15 +296,14 @@ def upon(
     limits: Sequence[Limit] = (),
 ) -> Loaded | None:
     """A stream from one snapshot; None where that does not serve. Damaged where its fold cannot be read."""
-    stamp = Stamp(*snapshot.stamp)
+    version, stamp = VersionVector(snapshot.version), Stamp(*snapshot.stamp)
     held = {replica: lineage.tip.head.seq for replica, lineage in reader.lineages.items()}
     if any(held.get(replica, 0) < seq for replica, seq in snapshot.version.items()):
         return None
-    stands = StreamPlace(snapshot.stands)
+    stands = VersionVector(snapshot.stands)
     if not all(aggregate.serves(stamp, stands, one.stamp, one.context) for one in limits):
         return None
-    after = StreamPlace.holding(VersionVector(snapshot.version))
-    commits = commits_of(reader, {stream: aggregate}, types, after)[stream]
+    commits = commits_of(reader, {stream: aggregate}, types, version)[stream]
     if not isinstance(commits, Bulk) and not all(
         aggregate.serves(stamp, stands, commit.stamp, context) for commit, context in commits
     ):

@@ -158,7 +158,8 @@ class LeftOut:
     """Streams whose presents are not compared with those of some peer."""
 
     why: str
-    """`other code` (`what` is their category: the two sides fold them by different code), or `poisoned`."""
+    """`other code` (`what` is their category: the two sides fold them by different code), `no digest` (the same:
+    their states hold what has no plain form, as an absorbed value without `digest`), or `poisoned`."""
     what: str
     streams: int
 

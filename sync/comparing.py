@@ -39,8 +39,9 @@ from replica.comparing import (
     loaded_row,
     marks_of,
 )
-from replica.comparisons import OTHER_CODE, POISONED
+from replica.comparisons import NO_DIGEST, OTHER_CODE, POISONED
 from replica.core import Core
+from replica.digest import NoDigest
 from replica.errors import Closed
 from sync.alarms import Alarms
 from sync.message import ROWS, Compared, Presents, Traced
@@ -48,6 +49,8 @@ from sync.protocol import Session
 
 EQUAL, DIFFERENT, LATER, OTHER, POISON = range(5)
 """Verdicts: the same; not the same; not to be compared at this moment; other code; folding it raises."""
+UNDIGESTED = b""
+"""In a row, in place of the fingerprint: the present has no digest. A verdict on it is OTHER."""
 
 EVENTS = 4096
 """Of a debt, what is let off a tick: about 20 ms of 2 s where nothing but digests is computed."""
@@ -195,6 +198,9 @@ class Comparing:
                 self._others[stream] = None
             elif row == POISON:
                 self._leave_out(stream, POISONED)
+            elif row == OTHER:
+                self._leave_out(stream, NO_DIGEST)
+                rows[stream] = Row(stream, UNDIGESTED, UNDIGESTED, UNDIGESTED)
         if instant.passed(self._core):
             self._others.update(dict.fromkeys(rows))
             return []
@@ -212,7 +218,8 @@ class Comparing:
             self._categories.pop()
 
     def _row(self, instant: Instant, stream: str, events: bytes | None = None) -> Steps[Row | int | None]:
-        """What to say of a stream (if it holds these events, where they are given); or why nothing is said.
+        """What to say of a stream (if it holds these events, where they are given); or why nothing is said:
+        OTHER where its present has no digest.
 
         None where it has no events that are folded.
         """
@@ -234,6 +241,8 @@ class Comparing:
                 found = yield from cold_row(self._core, instant, stream)
         except Closed:
             raise
+        except NoDigest:
+            return OTHER
         except Exception:  # reading or folding it raises, which nobody has met here yet
             return POISON
         if found is None:
@@ -289,6 +298,8 @@ class Comparing:
             mine: Row | int | None = OTHER
             if self._is_folded(theirs.stream) and self._fold_of(theirs.stream) == theirs.fold:
                 mine = yield from self._row(instant, theirs.stream, theirs.events)
+                if mine == OTHER:
+                    theirs = theirs._replace(fold=UNDIGESTED)
             if not isinstance(mine, Row):
                 verdict = LATER if mine is None else mine
             elif instant.passed(self._core):
@@ -338,8 +349,10 @@ class Comparing:
             self._diverged.pop(stream, None)
             if verdict == EQUAL:
                 self._comparisons.compared(self._peer, stream)
+            elif verdict == POISON:
+                self._leave_out(stream, POISONED)
             else:
-                self._leave_out(stream, POISONED if verdict == POISON else OTHER_CODE)
+                self._leave_out(stream, NO_DIGEST if row.fold == UNDIGESTED else OTHER_CODE)
 
     def _leave_out(self, stream: str, why: str) -> None:
         self._comparisons.leave_out(self._peer, stream, why)

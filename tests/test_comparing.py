@@ -8,6 +8,7 @@ import subprocess
 import sys
 from random import Random
 from typing import Any
+from weakref import WeakSet
 
 import hypothesis.strategies as st
 import pytest
@@ -30,12 +31,14 @@ from sync.comparing import COLD, EVENTS, ROUNDS
 from sync.direct import DirectNode
 from sync.message import ROWS, Compared, Presents, Traced, decode
 from sync.testing.network import NOW, Network
-from tests.crooked import crooked
+from tests.crooked import crooked, unheard
 from tests.histories import STEPS, STREAMS, play
 from tests.loop import in_loop, until
 from tests.shop import HOME, JOURNAL, AddItem, Count, Counted, Journal, Noted, ShoppingList, TakeNote, direct
+from tests.test_exact import Bared, Shelf, Told
 from tests.test_projections import direct as direct_with_tables
 from tests.test_protocol import Stranger
+from tests.test_snapshots import Happening, Odd
 
 
 def pair(one: Any = None, other: Any = None) -> Network:
@@ -151,13 +154,13 @@ def test_an_alarm_is_raised_once_and_goes_when_presents_are_equal_again(begins):
     name = asks(network) if begins else network.other("ab", asks(network))
     wrong = network.nodes[name].replica
     kind = type(wrong.core.aggregates["list"])
-    kind.wrong = frozenset({"tea"})
+    unheard[kind] = frozenset({"tea"})
     wrong.execute(HOME, AddItem("tea"), NOW)
     wrong.flush()
     pass_time(network, 40)
     for node in network.nodes.values():
         assert len(node.replica.core.comparisons.unsaid) == len(node.divergences) == 1
-    kind.wrong = frozenset()
+    unheard[kind] = frozenset()
     wrong.mend(HOME)
     pass_time(network, 10)
     assert alarms(network) == []
@@ -295,7 +298,7 @@ def test_alarms_stand_beside_the_log_and_go_with_the_code():
         again.keep_alarms()
         assert len(log.kept(Span("divergence"))) == known
     for kind in b.core.aggregates.values():
-        type(kind).wrong = frozenset()
+        unheard[type(kind)] = frozenset()
     b.mend(HOME)
     pass_time(network, 10)
     assert a.log.kept(Span("divergence")) == b.log.kept(Span("divergence")) == []
@@ -550,13 +553,14 @@ def tuple_of(left: Any) -> tuple[str, str, int]:
     return left.why, left.what, left.streams
 
 
-class Choking(Journal):
-    """Folding one line raises, where it is told to."""
+choking: WeakSet[type] = WeakSet()
 
-    chokes = False
+
+class Choking(Journal):
+    """Folding one line raises, where it is told to, which is nothing that its code says."""
 
     def evolve(self, state: Any, event: Any, moment: Any) -> Any:
-        if self.chokes:
+        if type(self) in choking:
             raise Refused(event.line)
         return super().evolve(state, event, moment)
 
@@ -565,7 +569,8 @@ class Choking(Journal):
 @pytest.mark.parametrize("chokes", ["a", "b", "ab"])
 def test_poisoned_streams_are_left_out_and_counted(chokes, loaded):
     """Whichever side has no present, and whether anybody has met the poison yet."""
-    kinds = [type("Choking", (Choking,), {"chokes": name in chokes}) for name in "ab"]
+    kinds = [type("Choking", (Choking,), {}) for name in "ab"]
+    choking.update(kind for name, kind in zip("ab", kinds, strict=True) if name in chokes)
     network = pair([ShoppingList, kinds[0]], [ShoppingList, kinds[1]])
     writer = direct("writer")
     writer.execute(JOURNAL, TakeNote("rain"), NOW)
@@ -582,6 +587,40 @@ def test_poisoned_streams_are_left_out_and_counted(chokes, loaded):
     left = [one for replica in replicas(network) for one in replica.core.comparisons.left_out]
     assert {tuple_of(one) for one in left} == {("poisoned", JOURNAL, 1)}
     assert alarms(network) == []
+
+
+def test_absorbed_values_of_a_user_are_compared_by_their_digests():
+    """A lattice of a user's own is no hole in the alarm: what it holds is compared as all else is."""
+    network = pair([Shelf], [Shelf])
+    for replica, key in zip(replicas(network), "za", strict=True):
+        replica.append("shelf/1", [Told(key, None)], NOW)
+        replica.flush()
+    pass_time(network, 4)
+    for replica in replicas(network):
+        assert replica.present("shelf/1").top.value == "z"
+        assert replica.core.comparisons.equal
+        assert replica.core.comparisons.left_out == ()
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_what_has_no_digest_is_left_out_and_counted_on_both_sides(loaded):
+    """Silence would be an alarm that is off without a word. It is not poisoned: it is read well."""
+    network = pair([Bared, Odd], [Bared, Odd])
+    writer = direct("writer", aggregates=[Bared, Odd])
+    writer.append("bared/1", [Told("a", None)], NOW)
+    writer.append("odd/1", [Happening(1)], NOW)
+    writer.flush()
+    for replica in replicas(network):
+        replica.ingest(list(writer.all_slices()))
+        replica.flush()
+        if loaded:
+            assert replica.present("bared/1").top.value == "a"
+            replica.present("odd/1")
+    pass_time(network, 4)
+    for replica in replicas(network):
+        left = [tuple_of(one) for one in replica.core.comparisons.left_out]
+        assert left == [("no digest", "bared", 1), ("no digest", "odd", 1)]
+        assert replica.core.comparisons.equal == 0
 
 
 class Unheard(Event, frozen=True):
