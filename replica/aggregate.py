@@ -21,6 +21,7 @@ from merge.tree import EMPTY, Tree
 from merge.version import VersionVector
 from replica.decider import Decider, FoldFailed, Happened
 from replica.digest import canonical
+from replica.errors import reraise
 from replica.event import Event
 from replica.frozen import freeze_tree, thaw_tree, unlike_trees
 from replica.uncollected import uncollected
@@ -62,13 +63,16 @@ class Aggregate(Decider, Product, base=True):
 
     def effect_of(self, event: Event) -> Effect:
         """What `event` forgets and says, as one effect."""
-        match self.effect(event):
-            case None:
-                return NO_EFFECT
-            case Effect() as effect:
-                return effect
-            case effects:
-                return sum(effects, NO_EFFECT)
+        try:
+            match self.effect(event):
+                case None:
+                    return NO_EFFECT
+                case Effect() as effect:
+                    return effect
+                case effects:
+                    return sum(effects, NO_EFFECT)
+        except BaseException as raised:
+            reraise(raised)
 
     def freeze(self, fold: Tree) -> bytes:
         return freeze_tree(fold, self.codec())

@@ -28,6 +28,7 @@ import math
 import operator
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -36,6 +37,7 @@ from merge.stamp import YEAR_10000
 from merge.version import Dot, ReplicaId
 from replica.commit import MAX_WORDS, check_name, make_note
 from replica.decider import Decider
+from replica.errors import reraise
 from replica.event import Command, Event
 
 KIND = "due"
@@ -151,12 +153,16 @@ def promise_id(stream: str, due: Due) -> str:
 def all_due(present: Decider) -> dict[str, Due]:
     """What a present says is due, by command id. Raises what `due` raises, and where it says what cannot be."""
     found: dict[str, Due] = {}
-    for due in present.due():
+    try:
+        said = [*islice(present.due(), MAX_DUE + 1)]
+    except BaseException as raised:
+        reraise(raised)
+    for due in said:
         if not isinstance(due, Due):
             raise TypeError(f"`due` gave {due!r}, which is no Due")
         found[promise_id(present.address, due)] = due
-        if len(found) > MAX_DUE:
-            raise ValueError(f"more than {MAX_DUE} commands are due at once")
+    if len(said) > MAX_DUE:
+        raise ValueError(f"more than {MAX_DUE} commands are due at once")
     return found
 
 

@@ -12,15 +12,20 @@ AnabranchError
 ├── ProjectionStopped   the rows of a projection could not be made: its table stays as it is
 ├── InvalidBatch        what a peer sent breaks a rule of the log: nothing of it was taken
 ├── Closed              the replica was closed before it could answer
+├── WrongLoop           called from another event loop, thread or process than the one that opened it
 └── StoreError          the file cannot be used as asked
     ├── FileInUse       another process writes to it
     ├── FileExists      a file is there already where a new one is to be made
+    ├── FileGone        it was removed, moved or replaced while it was open
+    ├── Unavailable     its disk is full, or another program holds it: this passes, try again
     ├── WrongStore      it belongs to another store
     ├── WrongFormat     it was written by another version
     └── DamagedLog      its bytes are not what was written
 """
 
 from __future__ import annotations
+
+from typing import NoReturn
 
 
 class AnabranchError(Exception):
@@ -71,6 +76,10 @@ class Closed(AnabranchError):
     """The replica was closed, or its file failed, before it could answer."""
 
 
+class WrongLoop(AnabranchError, RuntimeError):
+    """A call from another event loop, thread or process than the one that opened the replica. Nothing was done."""
+
+
 class StoreError(AnabranchError):
     """The file cannot be used as asked."""
 
@@ -83,6 +92,14 @@ class FileExists(StoreError):
     """There is a file already where a new one is to be made. It was left as it is."""
 
 
+class FileGone(StoreError):
+    """The file was removed, moved or replaced while it was open. Nothing was acknowledged since."""
+
+
+class Unavailable(StoreError):
+    """The file, or what it lies on, cannot serve now (no room, a lock of another program). It passes: try again."""
+
+
 class WrongStore(StoreError):
     """The file belongs to another store."""
 
@@ -93,3 +110,31 @@ class WrongFormat(StoreError):
 
 class DamagedLog(StoreError):
     """The bytes in the file are not those that were written."""
+
+
+def as_exception(raised: BaseException) -> BaseException:
+    """What a user's code raised, as something that can be told to its caller.
+
+    Ctrl-C and exits stay what they are. What Python or a library uses for its own ends (a panic of compiled code,
+    cancellation, the end of an iterator) would end a task without a word; it becomes a RuntimeError that names it.
+    """
+    plain = isinstance(raised, Exception) and not isinstance(raised, StopIteration | StopAsyncIteration)
+    if plain or isinstance(raised, KeyboardInterrupt | SystemExit):
+        return raised
+    hint = "`next` found nothing" if isinstance(raised, StopIteration) else str(raised)
+    told = RuntimeError(f"the code raised {type(raised).__name__}{f': {hint}' if hint else ''}")
+    told.__cause__ = raised
+    return told
+
+
+def exception(raised: BaseException) -> Exception:
+    """The same as an Exception. Raises what is an interrupt."""
+    told = as_exception(raised)
+    if not isinstance(told, Exception):
+        raise told
+    return told
+
+
+def reraise(raised: BaseException) -> NoReturn:
+    """Raise what a user's code raised in a fold, a promise or a row: an Exception, unless it is an interrupt."""
+    raise as_exception(raised)

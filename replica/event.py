@@ -28,7 +28,7 @@ from merge.version import ReplicaId
 from replica.columns import array, split
 from replica.commit import MAX_NAME, MAX_SCHEMA
 from replica.depth import MAX_DEPTH, too_deep
-from replica.errors import InvalidEvent
+from replica.errors import InvalidEvent, exception
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -218,10 +218,11 @@ def _upcast(kind: type[Event], oldest: int, decode: Callable[[bytes], Event]) ->
         for schema, step in steps:
             try:
                 plain = step(plain)
-            except Exception as error:
+            except BaseException as raised:
+                error = exception(raised)
                 raise msgspec.ValidationError(
                     f"the upcaster from schema {schema} raised {type(error).__name__}: {error}"
-                ) from error
+                ) from raised
         try:
             return decode(_canonical(plain))
         except _REFUSED as error:

@@ -26,6 +26,7 @@ from replica.backend import Backend, connected
 from replica.core import Core
 from replica.direct import DirectReplica, reader_of
 from replica.errors import FileExists, StoreError
+from replica.files import MEMORY, file_at, sync_folder, told
 from replica.introduction import check_label
 from replica.log import Identity, Kept, Log
 from replica.mark import locked
@@ -64,11 +65,11 @@ async def fork(
     progress: Progress | None,
 ) -> Forked:
     """Make a fork of what lies inside a cut. FileExists, FileInUse, StoreError where it cannot be."""
-    place = Path(os.path.realpath(path))
+    if file_at(path) == MEMORY:
+        raise StoreError("a fork is a file, and :memory: names none. Nothing was forked.")
+    place = Path(file_at(path))
     name = name or place.stem
     check_label("name", name)
-    if not place.parent.is_dir():
-        raise StoreError(f"{place} cannot be made: there is no folder {place.parent}. Nothing was forked.")
     part = place.with_name(place.name + ".part")
     _free(place)
     async with AsyncExitStack() as stack:
@@ -81,9 +82,10 @@ async def fork(
         identity = Identity(core.store, random.getrandbits(64), name, (secrets.token_bytes(8),))
         async with connected(target):
             events = await copy(core, backend, target, cut, identity, random, progress)
-        part.rename(place)
-        mark.write(identity)
-        _sync_folder(place.parent)
+        with told(place):
+            part.rename(place)
+            mark.write(identity)
+            sync_folder(place.parent)
     return Forked(os.fspath(path), name, cut, events)
 
 
@@ -183,12 +185,3 @@ def _remove(part: Path) -> None:
     """Remove a file that did not become whole, and what SQLite keeps beside it."""
     for end in ("", "-wal", "-shm"):
         part.with_name(part.name + end).unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make what a folder lists survive power loss."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

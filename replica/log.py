@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 from merge.stamp import Stamp
 from replica.block import Head, Slice
 from replica.commit import Observed
+from replica.errors import StoreError
 
 
 class LogRow(NamedTuple):
@@ -185,7 +186,7 @@ class Transaction(NamedTuple):
         return before, [rows for rows in self.rows if rows.table not in switched]
 
 
-class CommitInDoubt(Exception):
+class CommitInDoubt(StoreError):
     """COMMIT itself failed: what was to be written is there, or it is not. Open the log again and look."""
 
 

@@ -34,6 +34,7 @@ import msgspec
 from merge.stamp import Stamp
 from merge.version import NOTHING, VersionVector
 from replica.decider import Decider, FoldFailed, Happened
+from replica.errors import exception
 from replica.identical import unlike
 from replica.uncollected import uncollected
 
@@ -140,8 +141,8 @@ class Ordered(Decider, base=True):
                 stretches[-1] = Stretch(last.before, (*last.events, happened), last.earlier)
             try:
                 state = self.evolve(state, happened.event, Moment(happened, stretches))
-            except Exception as error:
-                raise FoldFailed(happened, error) from error
+            except BaseException as raised:
+                raise FoldFailed(happened, exception(raised)) from raised
         return Trail(tuple(stretches), state, fold.base)
 
     # --- snapshots ---

@@ -31,6 +31,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from replica.decider import FOLDS, Decider, without_decide
 from replica.entry import Entry
+from replica.errors import reraise
 from replica.event import Event
 from replica.fingerprint import Reached, fingerprint, reached
 from replica.log import Table
@@ -72,7 +73,10 @@ class Projection:
 
     def checked_rows(self, source: Any) -> list[tuple[Any, ...]]:
         """The same, checked and numbered. Raises what `rows` raises; TypeError, ValueError for a bad row."""
-        found = [(n, *self._checked(row)) for n, row in enumerate(self.rows(source))]
+        try:
+            found = [(n, *self._checked(row)) for n, row in enumerate(self.rows(source))]
+        except BaseException as raised:
+            reraise(raised)
         if len(found) > MAX_ROWS:
             raise ValueError(f"{len(found)} rows; at most {MAX_ROWS} may stand under one event or stream")
         return found

@@ -10,7 +10,9 @@ nobody a timer.
 - Cancelling a caller does not cancel its command.
 - Full blocks are sealed while nobody waits. Where somebody always does, one is sealed for each block that begins
   beyond PARTS: what opening a file reads is bounded, whatever the load.
-- What a step raises harms that step. What harms the pump itself ends the replica, and everybody hears why.
+- What a step raises harms that step, whatever it is: a panic of compiled code, a cancellation or an exit that was
+  raised by hand. Its caller hears; what may have been half done is dropped, and the other steps are played again.
+- What harms the pump itself ends the replica, and everybody hears why: who waits, who calls, and who leaves.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ from typing import Any, Generic, TypeVar
 
 from merge.version import printable
 from replica.arrange import Gap, Placed, arrange
-from replica.backend import Backend
+from replica.backend import OneLoop
 from replica.block import Slice
 from replica.core import Core, Settled
 from replica.direct import load, reader_of
-from replica.errors import Closed, StoreError
+from replica.errors import Closed, FileGone, StoreError, Unavailable, as_exception, exception
 from replica.ingest import Ingested
 from replica.log import CommitInDoubt, Contents, Identity, LogRow, TableFailed, Transaction
 from replica.missing import Missing
@@ -62,7 +64,7 @@ class _Step(Generic[T]):
         self.stream, self.command = stream, command
         """What it is known to need: the present of a stream, what became of a command id."""
         self.result: T | None = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def settle(self, failure: Exception | None = None) -> None:
         if self.answer.done():
@@ -71,9 +73,7 @@ class _Step(Generic[T]):
         if error is None:
             self.answer.set_result(self.result)  # type: ignore[arg-type]
         else:
-            if isinstance(error, StopIteration):  # which no future can carry
-                error = RuntimeError("the decision raised StopIteration: `next` found nothing")
-            self.answer.set_exception(error)
+            self.answer.set_exception(as_exception(error))
             self.answer.exception()
 
 
@@ -93,7 +93,7 @@ class Pump:
     """The steps that wait, and who is told of what becomes durable. `running` runs it."""
 
     def __init__(
-        self, core: Core, backend: Backend, name: str, identity_changed: Callable[[Identity], None]
+        self, core: Core, backend: OneLoop, name: str, identity_changed: Callable[[Identity], None]
     ) -> None:
         self._core, self._backend, self.name = core, backend, name
         self._identity_changed = identity_changed
@@ -102,7 +102,7 @@ class Pump:
         self._taken: list[_Step[Any]] = []
         self._wake = asyncio.Event()
         self._closing = False
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         """What ended the replica."""
         self._listeners: list[Callable[[Settled], None]] = []
         self._waiting: list[asyncio.Event] = []
@@ -115,14 +115,20 @@ class Pump:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Pump]:
-        """Pump for as long as this lasts; then take no new steps, and finish those that wait."""
+        """Pump for as long as this lasts; then take no new steps, and finish those that wait.
+
+        Raises Closed where it had stopped before, and nothing else is raised.
+        """
         task = asyncio.create_task(self.run(), name=f"pump of {self.name}")
         try:
             yield self
         finally:
             self._closing = True
-            self._wake.set()
-            await _finished(task)
+            if not self._backend.forked:
+                self._wake.set()
+                await _finished(task)
+        if self.failure is not None:
+            raise Closed(self.why_failed) from self.failure
 
     @property
     def closed(self) -> bool:
@@ -131,7 +137,10 @@ class Pump:
 
     @property
     def why_failed(self) -> str:
-        return f"{self.name} stopped: {self.failure}. What was acknowledged is in its file; open it again."
+        if isinstance(self.failure, FileGone):
+            return f"{self.name} stopped: {self.failure}"
+        why = self.failure if isinstance(self.failure, StoreError) else repr(self.failure)
+        return f"{self.name} stopped: {why}. What was acknowledged is in its file; open it again."
 
     def listen(self, hear: Callable[[Settled], None]) -> Callable[[], None]:
         """Call `hear` with whatever becomes durable; returns how to stop that."""
@@ -141,6 +150,7 @@ class Pump:
     @contextmanager
     def hearing(self, hear: Callable[[Settled], None], ended: asyncio.Event) -> Iterator[None]:
         """Listen for as long as this lasts; `ended` is set when there will be nothing more to hear."""
+        self._backend.check()
         stop = self.listen(hear)
         self._waiting.append(ended)
         try:
@@ -153,12 +163,15 @@ class Pump:
         """Play a step on the draft; what it returns, once it is durable.
 
         It may say which present it needs, and which command id it goes by: these are read with those of others.
+        Raises WrongLoop, Closed.
         """
+        self._backend.check()
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         return self._enter(_Step(play, answer, stream, command))
 
     def ingest(self, pieces: Sequence[Slice], horizon: int | None) -> asyncio.Future[Ingested | Gap]:
         """Take commits from a peer, durably."""
+        self._backend.check()
         answer: asyncio.Future[Ingested | Gap] = asyncio.get_running_loop().create_future()
         return self._enter(_IngestStep(self._core, pieces, horizon, answer))
 
@@ -188,9 +201,13 @@ class Pump:
                     await self._seal()
                 taken = [self._steps.popleft() for _ in range(min(STEPS, len(self._steps)))]
                 await self._play(taken)
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
             self.failure = error
             log.exception("%s stopped", self.name)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
         finally:
             self._closing = True
             failure = Closed(self.why_failed if self.failure else f"{self.name} was closed before it could answer")
@@ -202,7 +219,12 @@ class Pump:
     async def _play(self, steps: list[_Step[Any]]) -> None:
         self._taken, begin = steps, 0
         while True:
-            stop, missing = _play_until_missing(steps, begin)
+            stop, missing, fatal = _play_until_missing(steps, begin)
+            if fatal:
+                self._core.drop()
+                _hear(steps[stop])
+                steps, begin = [*steps[begin:stop], *steps[stop + 1 :]], 0
+                continue
             await self._flush(steps[begin:stop])
             if missing is None:
                 return
@@ -273,14 +295,15 @@ class Pump:
         for hear in tuple(self._listeners):
             try:
                 hear(settled)
-            except Exception:
+            except BaseException as raised:
+                exception(raised)
                 log.exception("%s: a listener raised; the others were told", self.name)
 
     async def _write(self, transaction: Transaction) -> Exception | None:
         """Write; None when it is durable, else why it is not."""
         try:
             await self._backend.run(lambda log: log.write(transaction))
-        except TableFailed:
+        except (TableFailed, FileGone):
             raise
         except CommitInDoubt as doubt:
             await self._backend.reconnect()
@@ -341,17 +364,32 @@ def _with_later(core: Core, missing: Missing, later: list[_Step[Any]]) -> Missin
 
 
 @uncollected
-def _play_until_missing(steps: list[_Step[Any]], begin: int) -> tuple[int, Missing | None]:
-    """Play steps from one on, one after the other; where it ended, and what that one is missing."""
+def _play_until_missing(steps: list[_Step[Any]], begin: int) -> tuple[int, Missing | None, bool]:
+    """Play steps from one on, one after the other; where it ended, and why: what that one is missing, or raised.
+
+    What is no Exception may have been raised anywhere, so the draft is not to be trusted after it.
+    """
     for index in range(begin, len(steps)):
         step = steps[index]
+        step.error = None
         try:
             step.result = step.play()
         except Missing as missing:
-            return index, missing
+            return index, missing, False
         except Exception as error:
             step.error = error
-    return len(steps), None
+        except BaseException as error:
+            step.error = error
+            return index, None, True
+    return len(steps), None, False
+
+
+def _hear(step: _Step[Any]) -> None:
+    """Tell the caller of a step what it raised; where nobody waits any more, an interrupt goes on from here."""
+    assert step.error is not None
+    if step.answer.done() and not isinstance(as_exception(step.error), Exception):
+        raise step.error
+    step.settle()
 
 
 async def _finished(task: asyncio.Task[None]) -> None:
@@ -367,9 +405,8 @@ async def _finished(task: asyncio.Task[None]) -> None:
 
 
 def _not_recorded(error: Exception) -> StoreError:
-    return StoreError(
-        f"nothing was recorded: writing to the file failed ({error}). What was there before is whole."
-    )
+    kind = Unavailable if isinstance(error, Unavailable) else StoreError
+    return kind(f"nothing was recorded: writing to the file failed ({error}). What was there before is whole.")
 
 
 def _holds(contents: Contents, transaction: Transaction) -> bool:

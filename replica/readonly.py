@@ -3,6 +3,7 @@
 Rule 1. It is the replica as it was when it was opened: what is written meanwhile is beyond its version.
 Rule 2. Nothing is written, locked or folded for good; the writer does not notice. (Where the last writer crashed,
         SQLite itself may move what that had written from its write-ahead log into the file.)
+Rule 3. Who may not write there reads all the same: a backup, a read-only disk, the file of another person.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from random import SystemRandom
 
 from replica.backend import connected
@@ -18,6 +18,7 @@ from replica.beside import read_beside
 from replica.core import Core
 from replica.decider import Decider
 from replica.errors import StoreError
+from replica.files import file_at, kind_of, told
 from replica.projection import Projection
 from replica.schemas import check_schemas
 from replica.sqlite import SqliteReader
@@ -38,14 +39,16 @@ class ReadOnly(TimeTravel):
     ) -> AsyncIterator[ReadOnly]:
         """The file at `path` as it is now. History needs no aggregates; presents do; tables need projections.
 
-        Raises StoreError where there is no such file, WrongFormat, DamagedLog.
+        Raises StoreError where there is no such file or it cannot be read, WrongFormat, DamagedLog.
         """
-        if not Path(path).is_file():
+        place = file_at(path)
+        with told(place):
+            found = kind_of(place)
+        if found is None:
             raise StoreError(
                 f"there is no file {path}. Nothing was made: a file is begun by opening a replica on it."
             )
-        backend = SqliteReader(os.path.realpath(path))
-        async with connected(backend):
+        async with connected(SqliteReader(place)) as backend:
             contents = await backend.run(lambda log: log.contents())
             if contents.identity is None:
                 raise StoreError(f"{path} holds no replica yet: it was begun, and never opened to the end")

@@ -14,14 +14,13 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, TypeVar
 
 from merge.version import ReplicaId, VersionVector
 from replica import owed, rows
 from replica.arrange import Gap
-from replica.backend import Backend, MemoryBackend, connected
+from replica.backend import Backend, MemoryBackend, OneLoop, connected
 from replica.beside import read_beside
 from replica.block import Slice
 from replica.clock import checked, wall_clock
@@ -32,10 +31,11 @@ from replica.cut import settled_cut
 from replica.decider import Decider
 from replica.due import OwnerChanged
 from replica.entry import Entry, Selection, entries
-from replica.errors import Closed, ProjectionStopped, Refused, StoreError, WrongStore
+from replica.errors import Closed, ProjectionStopped, Refused, WrongStore
 from replica.event import Command, Event
 from replica.export import exporters
 from replica.feed import Feed, runners
+from replica.files import MEMORY, file_at
 from replica.folding import unfolded
 from replica.follow import Follower
 from replica.fork import Progress
@@ -62,7 +62,6 @@ from replica.workers import working
 log = logging.getLogger("anabranch.replica")
 
 T = TypeVar("T")
-MEMORY = ":memory:"
 KEEPING = 2.0
 """Seconds between two writings of what was learnt of members."""
 
@@ -81,7 +80,7 @@ class Replica(TimeTravel):
     def __init__(
         self,
         core: Core,
-        backend: Backend,
+        backend: OneLoop,
         mark: MarkFile | None,
         clock: Callable[[], int],
         durability: str,
@@ -133,29 +132,23 @@ class Replica(TimeTravel):
         clock = checked(clock)
         clock()  # a clock that gives nonsense is told here, and not to whoever writes first
         random = random or SystemRandom()
-        path = os.fspath(path)
-        if path != MEMORY:
-            path = os.path.realpath(path)
+        place = file_at(path)
         async with AsyncExitStack() as stack:
             mark = None
             if backend is None:
-                if path == MEMORY:
+                if place == MEMORY:
                     backend = MemoryBackend()
                 else:
-                    if not Path(path).absolute().parent.is_dir():
-                        raise StoreError(
-                            f"{path} cannot be made: there is no folder {Path(path).absolute().parent}"
-                        )
-                    mark = stack.enter_context(locked(path))
-                    backend = SqliteThread(path, full=durability == "full")
-            await stack.enter_async_context(connected(backend))
-            contents = await backend.run(lambda log: log.contents())
+                    mark = stack.enter_context(locked(place))
+                    backend = SqliteThread(place, full=durability == "full")
+            opened = await stack.enter_async_context(connected(backend))
+            contents = await opened.run(lambda log: log.contents())
             identity = _identify(contents, store, name, mark, random)
             identity = identity._replace(clean=durability == "full")
-            beside = await backend.run(read_beside)
+            beside = await opened.run(read_beside)
             core = Core(store, aggregates, contents, identity, random, projections=projections, beside=beside)
-            await backend.run(lambda log: check_schemas(core, log))
-            replica = cls(core, backend, mark, clock, durability, reactions, feeds, exports)
+            await opened.run(lambda log: check_schemas(core, log))
+            replica = cls(core, opened, mark, clock, durability, reactions, feeds, exports)
             if mark is not None:
                 await replica._save(identity)
                 mark.write(identity)
@@ -163,7 +156,7 @@ class Replica(TimeTravel):
                 async with replica._pump.running():
                     await replica._pump.do(core.begin)
                     await replica._outbox.recall(replica)
-                    steward = Steward(core, replica._pump, backend, clock)
+                    steward = Steward(core, replica._pump, opened, clock)
                     workers = [steward.run, replica._outbox.run, replica._keep_members]
                     workers += [feed.run for feed in replica._feeds]
                     workers += [exporter.run for exporter in replica._exporters]
@@ -224,6 +217,7 @@ class Replica(TimeTravel):
         `settled` it is the fold of what lies inside `stable`, up to the first event of the stream that does
         not: it changes at its end alone. It is read from the log.
         """
+        self.check_loop()
         if after is not None:
             await self.wait_for(after)
         core = self._core
@@ -355,7 +349,9 @@ class Replica(TimeTravel):
 
         Raises WrongStore, StoreError; InvalidBatch where the other log breaks a rule.
         """
+        self.check_loop()
         if isinstance(other, TimeTravel):
+            other.check_loop()
             return await join(self, other, become_one, progress)
         async with ReadOnly.open(other) as past:
             return await join(self, past, become_one, progress)

@@ -24,16 +24,22 @@ Rule 3. A full block is sealed: its slices are joined, compressed and stored in 
         block that arrives whole is stored as it came (see `replica.packed`).
 Rule 4. A commit within a block is one row in one table, and nothing else: a transaction costs the pages that it
         touches. So the head of a log is that of its last fresh slice, if it has one.
+Rule 5. What SQLite or the system says no with is an error of ours when it leaves the thread (`error_of`).
+Rule 6. The write-ahead log becomes small again: a reader that holds a checkpoint up makes it grow, and the first
+        COMMIT after it has gone cuts it to LARGEST.
+Rule 7. The thread is a daemon: a program whose loop was stopped ends. What was acknowledged is durable by then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
+from weakref import WeakSet
 
 import aiosqlite
 import msgspec
@@ -43,7 +49,8 @@ from merge.stamp import Stamp
 from replica import tables
 from replica.block import Head, Slice
 from replica.commit import Observed
-from replica.errors import DamagedLog, StoreError, WrongFormat
+from replica.errors import DamagedLog, StoreError, Unavailable, WrongFormat
+from replica.files import OpenFile, begin, system_error, told
 from replica.layout import join
 from replica.log import (
     Block,
@@ -61,6 +68,10 @@ from replica.log import (
 from replica.packed import MAX_UNPACKED, bytes_of, unpack_held
 
 FORMAT = 1
+LARGEST = 8 << 20
+"""Bytes that the write-ahead log keeps when it is begun anew: twice what a checkpoint moves."""
+PATIENCE = 5.0
+"""Seconds that SQLite waits for another program's lock."""
 OLDER = 0
 """Files of this format lack packed slices and some tables; they become files of format 1 when they are opened."""
 APPLICATION_ID = 0x416E6162
@@ -127,9 +138,13 @@ class SqliteLog:
         self._db = connection
         self._full = full
         self._level = ""
+        self.committed: Callable[[Transaction], None] = lambda _: None
+        """Called when a transaction has been committed, before anybody hears of it."""
         try:
             self._prepare()
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if isinstance(error, sqlite3.Error) and _code(error) in _ENVIRONMENT:
+                raise
             raise StoreError(
                 f"this file cannot be opened as a store ({error}). Nothing was changed: is it another file, or "
                 "damaged? Restore it from a copy, or begin a new one and let the peers fill it."
@@ -141,8 +156,14 @@ class SqliteLog:
         empty = not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
         if not empty and version != APPLICATION_ID:
             raise StoreError("this is a SQLite file of another program; it was left as it is")
-        db.execute("PRAGMA journal_mode=WAL")
+        (mode,) = db.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode not in ("wal", "memory"):
+            raise StoreError(
+                "this file lies where SQLite can keep no write-ahead log (a network file system has no shared "
+                "memory). Nothing was changed: keep it on a local disk, and let replicas meet over the network."
+            )
         db.execute(f"PRAGMA wal_autocheckpoint={self.checkpoint}")
+        db.execute(f"PRAGMA journal_size_limit={LARGEST}")
         db.execute("PRAGMA legacy_alter_table=ON")  # a table is switched under the views that people have made
         if empty:
             db.executescript(
@@ -216,15 +237,24 @@ class SqliteLog:
         try:
             self._write(transaction)
         except BaseException:
-            db.execute("ROLLBACK")
+            self._rollback()
             raise
         try:
             self._commit()
         except sqlite3.Error as error:
             raise CommitInDoubt(str(error)) from error
+        self.committed(transaction)
 
     def _commit(self) -> None:
         self._db.execute("COMMIT")
+
+    def _rollback(self) -> None:
+        """Undo what was not committed. SQLite has done so itself where there was no room."""
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise CommitInDoubt(str(error)) from error
 
     def _write(self, transaction: Transaction) -> None:
         db = self._db
@@ -292,6 +322,8 @@ class SqliteLog:
             for at, key, rows in after:
                 self._put_rows(at, key, rows)
         except sqlite3.Error as error:
+            if _code(error) in _ENVIRONMENT:
+                raise
             raise TableFailed(at, str(error)) from error
 
     def _put_rows(self, table: str, key: tuple[str | int, ...], rows: list[tuple[Any, ...]]) -> None:
@@ -414,8 +446,7 @@ class SqliteLog:
             self._db.execute("DELETE FROM fresh WHERE number = ? AND first = ?", (number, first))
             self._db.execute("COMMIT")
         except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            self._rollback()
             raise
 
     def close(self) -> None:
@@ -433,6 +464,48 @@ def _decoding() -> Iterator[None]:
         raise _damage(error) from error
     except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise _damage(error) from error
+
+
+_ENVIRONMENT = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOLFS, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT,
+}  # fmt: skip
+"""What says nothing of the bytes in the file: locks, room, rights, the disk."""
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary code of an error of SQLite; 0 where it has none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def error_of(path: str, error: sqlite3.Error) -> StoreError:
+    """An error of SQLite about a file, as one of ours."""
+    code = _code(error)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Unavailable(
+            f"{path} is locked by another program ({error}), for over {PATIENCE:g} s. What was acknowledged is in "
+            "it: let that program end its transaction, and try again."
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return Unavailable(f"there is no room for {path} ({error}). What was acknowledged is in it: make room.")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return StoreError(f"{path} may not be written ({error}). What was acknowledged is in it.")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return Unavailable(
+            f"{path} cannot be opened now ({error}): rights, or too many open files. Nothing in it was changed."
+        )
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOLFS):
+        return Unavailable(
+            f"the disk or file system under {path} failed ({error}). What was acknowledged is in it. A network "
+            "file system cannot hold a store: keep it on a local disk."
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or type(error) is sqlite3.DatabaseError:
+        return DamagedLog(
+            f"{path} is damaged: {error}. Nothing was changed. What peers hold is whole: begin a new file and "
+            "let them fill it, or restore this one from a copy."
+        )
+    return StoreError(f"{path} could not be read or written ({error}). What was acknowledged is in it.")
 
 
 def _damage(error: Exception) -> DamagedLog:
@@ -482,6 +555,18 @@ class _Connection(sqlite3.Connection):
         return _Result(sql(self)) if callable(sql) else super().execute(sql, parameters)
 
 
+_open: WeakSet[SqliteThread] = WeakSet()
+_inherited: list[aiosqlite.Connection] = []
+
+
+def _forked() -> None:
+    """Connections of the process that this one was forked from: never used, and, as SQLite asks, never closed."""
+    _inherited.extend(thread._db for thread in _open if thread._db is not None)
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class SqliteThread:
     """A log on the thread of an aiosqlite connection."""
 
@@ -489,7 +574,10 @@ class SqliteThread:
 
     def __init__(self, path: str, *, full: bool = True) -> None:
         self.path, self.full = path, full
+        self.committed: Callable[[Transaction], None] = lambda _: None
+        """Called on the thread when a transaction has been committed, and the file is where it was."""
         self._db: aiosqlite.Connection | None = None
+        self._file: OpenFile | None = None
         self._reopened: asyncio.Future[None] | None = None
         """While the file is closed and opened again."""
 
@@ -503,54 +591,73 @@ class SqliteThread:
             await self.disconnect()
 
     async def connect(self) -> None:
-        self._db = await aiosqlite.connect(self.path, factory=_Connection, isolation_level=None)
+        begin(self.path)
+        await self._connect(self.path)
+
+    async def _connect(self, address: str, *, uri: bool = False) -> None:
+        with told(self.path):
+            file = OpenFile(self.path)
         try:
+            db = aiosqlite.connect(address, factory=_Connection, isolation_level=None, uri=uri, timeout=PATIENCE)
+            db._thread.daemon = True
+            try:
+                self._db = await db
+            except sqlite3.Error as error:
+                raise error_of(self.path, error) from error
+            _open.add(self)
             self._log: SqliteLog = await self._run(lambda db: self.log_type(db, full=self.full))
         except BaseException:
+            file.end()
             await self.disconnect()
             raise
+        self._file = file
+        self._log.committed = self._committed
+
+    def _committed(self, transaction: Transaction) -> None:
+        assert self._file is not None
+        self._file.check()
+        self.committed(transaction)
 
     async def reconnect(self) -> None:
-        """Close and open the file; calls that come meanwhile wait for it."""
+        """Close and open the file, which must be where it was; calls that come meanwhile wait for it."""
         self._reopened = reopened = asyncio.get_running_loop().create_future()
+        file = self._file
         try:
             await self.disconnect()
+            if file is not None and not file.is_same():
+                file.check()
             await self.connect()
         finally:
             self._reopened = None
             reopened.set_result(None)
 
     async def disconnect(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.end()
         db, self._db = self._db, None
         if db is not None:
-            await db.close()
+            try:
+                await db.close()
+            except sqlite3.Error as error:
+                raise error_of(self.path, error) from error
 
     async def run(self, call: Callable[[SqliteLog], T]) -> T:
         """Call something with the log, on its thread, in one hop."""
         if self._reopened is not None:
             await self._reopened
-
-        def work(_: sqlite3.Connection) -> T:
-            try:
-                return call(self._log)
-            except sqlite3.DatabaseError as error:
-                if type(error) is not sqlite3.DatabaseError:  # no room, in use: not damage
-                    raise
-                raise self._damaged(error) from error
-
-        return await self._run(work)
-
-    def _damaged(self, error: Exception) -> DamagedLog:
-        return DamagedLog(
-            f"{self.path} is damaged: {error}. Nothing was changed. What peers hold is whole: begin a new file and "
-            "let them fill it, or restore this one from a copy."
-        )
+        return await self._run(lambda _: call(self._log))
 
     async def _run(self, call: Callable[[sqlite3.Connection], T]) -> T:
         if self._db is None:
             raise StoreError(f"{self.path} is not open; nothing was read or written")
         execute: Any = self._db.execute_fetchall
-        rows: list[T] = await execute(call)
+        try:
+            rows: list[T] = await execute(call)
+        except sqlite3.Error as error:
+            raise error_of(self.path, error) from error
+        except OSError as error:
+            raise system_error(self.path, error) from error
         return rows[0]
 
 
@@ -570,18 +677,38 @@ class _LogToRead(SqliteLog):
 
 
 class SqliteReader(SqliteThread):
-    """A log to be read, beside whoever writes to it."""
+    """A log to be read, beside whoever writes to it.
+
+    Who may write there takes part in SQLite's locks. Who may not (a read-only disk, another person's folder) reads
+    a file that was closed as it lies, and one that is open through the memory which its writer shares.
+    """
 
     log_type = _LogToRead
+    _as_it_was: tuple[int, ...] | None = None
+    """Of a file that is read as it lies, without locks: what tells that somebody writes to it all the same."""
 
     async def connect(self) -> None:
-        address = f"file:{quote(self.path)}?mode=rw"  # with "ro" SQLite leaves files behind beside this one
-        self._db = await aiosqlite.connect(address, factory=_Connection, isolation_level=None, uri=True)
+        folder = os.path.dirname(self.path)
+        mode = "mode=rw"  # with "ro" SQLite leaves files behind beside this one
+        if not (os.access(self.path, os.W_OK) and os.access(folder, os.W_OK)):
+            mode = "mode=ro"
+            if not _size(f"{self.path}-wal"):
+                mode, self._as_it_was = "immutable=1", self._look()
         try:
-            self._log = await self._run(lambda db: self.log_type(db))
-        except BaseException:
-            await self.disconnect()
-            raise
+            await self._connect(f"file:{quote(os.fsencode(self.path))}?{mode}", uri=True)
+        except StoreError as error:
+            if mode != "mode=ro" or isinstance(error, WrongFormat | DamagedLog):
+                raise
+            raise StoreError(
+                f"{self.path} was not closed, and what its last writer left beside it cannot be read by one who "
+                "may not write there. Nothing was changed: copy the file with its -wal into a folder of your own, "
+                "or let its owner run `anabranch backup`."
+            ) from error
+
+    def _look(self) -> tuple[int, ...]:
+        with told(self.path):
+            found = os.stat(self.path)
+        return found.st_ino, found.st_size, found.st_mtime_ns, _size(f"{self.path}-wal")
 
     async def run(self, call: Callable[[SqliteLog], T]) -> T:
         """Call something with the log, on its thread, in one hop and at one moment of the file."""
@@ -590,13 +717,28 @@ class SqliteReader(SqliteThread):
             db.execute("BEGIN")
             try:
                 return call(self._log)
-            except sqlite3.OperationalError as error:
-                raise StoreError(
-                    f"{self.path} cannot be read now: {error}. Nothing was changed: try again."
-                ) from error
-            except (sqlite3.DatabaseError, DamagedLog) as error:
-                raise self._damaged(error) from error
             finally:
-                db.execute("ROLLBACK")
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
 
-        return await self._run(look)
+        try:
+            found = await self._run(look)
+        except DamagedLog:
+            self._unchanged()
+            raise
+        self._unchanged()
+        return found
+
+    def _unchanged(self) -> None:
+        if self._as_it_was is not None and self._look() != self._as_it_was:
+            raise Unavailable(
+                f"{self.path} is being written to while it is read. Nothing was changed: open it again."
+            )
+
+
+def _size(path: str) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from merge.version import NOTHING, Dot, VersionVector
 from replica.aggregate import Aggregate
-from replica.backend import Backend
+from replica.backend import OneLoop
 from replica.core import Core
 from replica.cut import Where, cut_at, dot_called, not_observed, replica_called
 from replica.digest import digest
@@ -31,7 +31,7 @@ STREAMS = 256
 class TimeTravel:
     """What a replica can tell of its past. Nothing here changes anything."""
 
-    def __init__(self, core: Core, backend: Backend) -> None:
+    def __init__(self, core: Core, backend: OneLoop) -> None:
         self._core, self._backend = core, backend
         self._folds = Folds()
 
@@ -54,6 +54,10 @@ class TimeTravel:
     def core(self) -> Core:
         """The state machine below, for the layers that carry its commits."""
         return self._core
+
+    def check_loop(self) -> None:
+        """Raises WrongLoop unless this is called from the event loop in which the replica was opened."""
+        self._backend.check()
 
     async def read(self, call: Callable[[Reader], T]) -> T:
         """Call something with a Reader of what is durable, on the thread of the log."""

@@ -50,6 +50,8 @@ def pair(capacity: int = CAPACITY) -> tuple[MemoryChannel, MemoryChannel]:
 @asynccontextmanager
 async def linked(one: Replica, other: Replica, gates: Gates | None = None) -> AsyncIterator[Link]:
     """Two replicas that talk for as long as this lasts; the link and the gates are those of `one`."""
+    one.check_loop()
+    other.check_loop()
     here, there = pair()
     link = Link(f"memory:{other.name}")
     tasks = [

@@ -15,7 +15,8 @@ from ssl import SSLContext
 from typing import Any
 
 from replica.decider import Decider
-from replica.replica import MEMORY, Replica
+from replica.files import MEMORY
+from replica.replica import Replica
 from replica.status import Status
 from sync.gate import Gates
 from sync.link import Link, LinkStatus

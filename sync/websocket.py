@@ -173,6 +173,7 @@ async def serve(
     Listening elsewhere than on loopback asks for `ssl`; `insecure=True` says that something below (a VPN) keeps
     the link private. `handshake` is how long (s) a peer may take to say what it holds.
     """
+    replica.check_loop()
     if ssl is None and not insecure and not _is_loopback(host):
         raise ValueError(
             f"listening on {host} without TLS would show the whole store to its network. Pass `ssl=` a context, "
@@ -212,6 +213,7 @@ async def connect(
 
     A token is never sent in the clear off loopback, unless `insecure=True` says that a VPN keeps it private.
     """
+    replica.check_loop()
     _check_token(token)
     parts = urlsplit(url)
     if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.port == 0:
