@@ -71,8 +71,9 @@ async def fork(
     name = name or place.stem
     check_label("name", name)
     part = place.with_name(place.name + ".part")
-    _free(place)
     async with AsyncExitStack() as stack:
+        stack.enter_context(told(place))
+        _free(place)
         mark = stack.enter_context(locked(str(place)))
         stack.callback(_unmark, place)
         _free(place)
@@ -82,10 +83,9 @@ async def fork(
         identity = Identity(core.store, random.getrandbits(64), name, (secrets.token_bytes(8),))
         async with connected(target):
             events = await copy(core, backend, target, cut, identity, random, progress)
-        with told(place):
-            part.rename(place)
-            mark.write(identity)
-            sync_folder(place.parent)
+        part.rename(place)
+        mark.write(identity)
+        sync_folder(place.parent)
     return Forked(os.fspath(path), name, cut, events)
 
 

@@ -133,12 +133,12 @@ def test_whatever_sqlite_says_no_with_is_an_error_of_ours(tmp_path, monkeypatch)
 def test_whatever_the_system_says_no_with_is_an_error_of_ours(tmp_path, monkeypatch, module, name):
     """No room, no rights, too many files, a disk that fails: at each call that asks the system for something."""
     at, reached = 1, True
-    while reached and at < 40:
+    while reached and at < 60:
         number = ERRNOS[at % len(ERRNOS)]
         (folder := tmp_path / f"{at}").mkdir()
         error = OSError(number, os.strerror(number), str(folder))
         reached = asyncio.run(_with_nth(monkeypatch, folder, module, name, at, error))
-        at += 1 if at < 6 else 7
+        at += 1 if at < 6 else 5
 
 
 @in_loop
