@@ -159,11 +159,8 @@ class OpenFile:
             del _open[self._file]
 
     def is_same(self) -> bool:
-        """The file itself is where it was."""
-        try:
-            return inode_of(self.path) == self._file
-        except OSError:
-            return False
+        """The file itself is where it was, for all that one can know."""
+        return _there(self.path) in (self._file, UNKNOWN)
 
     def check(self) -> None:
         """After a COMMIT: raises FileGone where the file is elsewhere, CommitInDoubt where what is beside it is."""
@@ -185,11 +182,8 @@ class OpenFile:
                 "before this one is left."
             )
         for end in BESIDE:
-            try:
-                found: Inode | None = inode_of(self.path + end)
-            except OSError:
-                found = None
-            if found is not None and self._beside.setdefault(end, found) == found:
+            found = _there(self.path + end)
+            if found == UNKNOWN or (found is not None and self._beside.setdefault(end, found) == found):
                 continue
             if end != ".mark":
                 raise CommitInDoubt(f"{self.path}{end} was removed or replaced while it was in use")
@@ -198,6 +192,20 @@ class OpenFile:
                     f"{self.path}.mark was removed, moved or replaced while the file was open: another process may "
                     "write to it. What was acknowledged is in the file: open it again."
                 )
+
+
+UNKNOWN = (0, 0)
+"""What lies where the system cannot look now."""
+
+
+def _there(path: str) -> Inode | None:
+    """What lies at a path; None for nothing."""
+    try:
+        return inode_of(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return UNKNOWN
 
 
 _open: dict[Inode, int] = {}

@@ -63,8 +63,8 @@ class MarkFile:
     def write(self, identity: Identity) -> None:
         """Name the file as it is now."""
         openings = tuple(nonce.hex() for nonce in identity.openings)
-        mark = Mark(f"{identity.replica:016x}", inode_of(self._path), openings, os.getpid())
         with told(f"{self._path}.mark"):
+            mark = Mark(f"{identity.replica:016x}", inode_of(self._path), openings, os.getpid())
             self._file.seek(0)
             self._file.truncate()
             self._file.write(msgspec.json.encode(mark) + b"\n")
