@@ -109,26 +109,31 @@ class VersionVector:
         return bool(self.seqs)
 
     def __le__(self, other: VersionVector) -> bool:
-        theirs = other.seqs
+        try:
+            theirs = other.seqs
+        except AttributeError:  # a TypeError follows from it: what names no past is not before or after one
+            return NotImplemented
         return all(seq <= theirs.get(replica, 0) for replica, seq in self.seqs.items())
 
     def __lt__(self, other: VersionVector) -> bool:
         return self != other and self <= other
 
     def __ge__(self, other: VersionVector) -> bool:
-        return other <= self
+        return other <= self if isinstance(other, VersionVector) else NotImplemented
 
     def __gt__(self, other: VersionVector) -> bool:
-        return other < self
+        return other < self if isinstance(other, VersionVector) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, VersionVector) and self.seqs == other.seqs
+        return self.seqs == other.seqs if isinstance(other, VersionVector) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.seqs)
 
     def __or__(self, other: VersionVector) -> VersionVector:
         """The least version that contains both."""
+        if not isinstance(other, VersionVector):
+            return NotImplemented
         if len(self.seqs) < len(other.seqs):
             self, other = other, self
         seqs = self.seqs.mutate()
@@ -139,6 +144,8 @@ class VersionVector:
 
     def __and__(self, other: VersionVector) -> VersionVector:
         """The greatest version that both contain."""
+        if not isinstance(other, VersionVector):
+            return NotImplemented
         return VersionVector({r: min(seq, other[r]) for r, seq in self.seqs.items() if r in other.seqs})
 
     def advance(self, replica: int, seq: int) -> VersionVector:

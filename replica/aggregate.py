@@ -24,6 +24,7 @@ from replica.digest import canonical
 from replica.errors import reraise
 from replica.event import Event
 from replica.frozen import freeze_tree, thaw_tree, unlike_trees
+from replica.place import StreamPlace
 from replica.uncollected import uncollected
 
 
@@ -78,7 +79,7 @@ class Aggregate(Decider, Product, base=True):
         return freeze_tree(fold, self.codec())
 
     @uncollected
-    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Tree:
+    def thaw(self, data: bytes, stamp: Stamp, stands: StreamPlace) -> Tree:
         return thaw_tree(data, self.codec())
 
     def unlike(self, one: Tree, other: Tree) -> str | None:

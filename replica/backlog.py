@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from immutables import Map
 
-from merge.version import VersionVector
+from replica.place import StreamPlace
 from replica.run import Run
 
 BACKLOG = 131_072
@@ -25,7 +25,7 @@ class Waiting(NamedTuple):
     """A present before what waits for it."""
 
     state: Any
-    stands: VersionVector
+    stands: StreamPlace
     since: int
     """How many runs were held when it began to wait: they are in it."""
 
@@ -37,7 +37,7 @@ class Backlog(NamedTuple):
     events: int = 0
     presents: Map[str, Waiting] = Map()
 
-    def put_off(self, stream: str, state: Any, stands: VersionVector) -> Backlog:
+    def put_off(self, stream: str, state: Any, stands: StreamPlace) -> Backlog:
         """A present waits for what comes next."""
         return self._replace(presents=self.presents.set(stream, Waiting(state, stands, len(self.runs))))
 

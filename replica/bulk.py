@@ -25,10 +25,11 @@ from merge.effect import Path, Verb
 from merge.growing import Growing
 from merge.stamp import Stamp
 from merge.tree import Tree
-from merge.version import NOTHING, Dot, Seen, VersionVector
+from merge.version import Dot, Seen, VersionVector
 from replica.aggregate import Aggregate
 from replica.decider import Decider, FoldFailed, Happened
 from replica.event import Event, EventTypes
+from replica.place import START, StreamPlace
 from replica.plain import Plain, plain_effect
 from replica.reading import MANY
 from replica.uncollected import uncollected
@@ -145,9 +146,9 @@ class Bulk:
             for key, column, at in _uncovered(some, covered):
                 rivals[key].append(_left(run, column.places[at], column.events[at], column.plain))
 
-    def stands_after(self, stands: VersionVector) -> VersionVector:
-        """A version of the stream's own events after all that was taken."""
-        return stands | VersionVector(self._stands)
+    def stands_after(self, stands: StreamPlace) -> StreamPlace:
+        """A place in the stream after all that was taken."""
+        return stands.advance_all(self._stands)
 
     @property
     def left(self) -> list[_Left]:
@@ -178,7 +179,7 @@ class Bulk:
 
 @uncollected
 def in_bulk(
-    reader: Reader, streams: Mapping[str, Decider], types: EventTypes, after: VersionVector = NOTHING
+    reader: Reader, streams: Mapping[str, Decider], types: EventTypes, after: StreamPlace = START
 ) -> dict[str, Bulk]:
     """Some streams beyond `after`, each in bulk, without those that are for the other path.
 

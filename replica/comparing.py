@@ -31,6 +31,7 @@ from replica.draft import Memory
 from replica.errors import PoisonEvent
 from replica.folding import as_happened, fold_apart, stands_after
 from replica.log import Log
+from replica.place import START, StreamPlace
 from replica.reading import Blocks, Reader
 from replica.snapshot import Loaded, load_streams, span
 
@@ -56,7 +57,7 @@ class Row(NamedTuple):
     fold: Name16
     """The fingerprint of the code that folds it."""
     events: Name16
-    """Which events it holds: the version of the stream's own events, and the second histories there are."""
+    """Which events it holds: how far the stream is folded, and the second histories there are."""
     present: Name16
     """Its digest."""
 
@@ -165,9 +166,8 @@ def cold_row(core: Core, instant: Instant, stream: str) -> Steps[tuple[Row, int]
     return row, READING + loaded.events + events
 
 
-def _events_name(instant: Instant, stands: VersionVector) -> bytes:
-    rows = sorted((int(replica), seq) for replica, seq in stands.seqs.items())
-    return blake2b(_encode(rows) + instant.forks, digest_size=16).digest()
+def _events_name(instant: Instant, stands: StreamPlace) -> bytes:
+    return blake2b(_encode([*stands.plain.items()]) + instant.forks, digest_size=16).digest()
 
 
 def _remembered_digest(core: Core, stream: str, state: Any) -> bytes:
@@ -195,7 +195,7 @@ def _digest(aggregate: Decider, stream: str, fold: Any) -> bytes:
 def marks_of(core: Core, instant: Instant, stream: str, low: int, high: int) -> Steps[Marks]:
     """Fold a stream afresh, and mark what it comes to between two places; `high` 0: to its end."""
     walk = _Walk(core, stream, low)
-    stands, events = NOTHING, PORTION
+    stands, events = START, PORTION
     while events >= PORTION and not (high and walk.at >= high):
         commits = yield Look(
             lambda log, after=stands: instant.reader(core, log).stream_beyond(  # type: ignore[misc]

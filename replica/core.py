@@ -292,8 +292,8 @@ class Core:
         if done is not None:
             return self._committed(done.stamp, done.first, done.last)
         aggregate, state = self._loaded(stream)
-        if expect is not None and not self.now.stands[stream] <= expect:
-            news = self.labelled(self.now.stands[stream])
+        if expect is not None and not self.now.stands[stream].inside(expect):
+            news = self.now.stands[stream].named(self.label)
             raise Outdated(
                 f"nothing was recorded: {stream} has events that were not expected (it stands at {news}). Read it "
                 "again, and decide on what it is now."

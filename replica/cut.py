@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from merge.stamp import Stamp
 from merge.version import NOTHING, Dot, ReplicaId, VersionVector
 from replica.errors import NotObserved
+from replica.place import StreamPlace
 from replica.reading import Reader
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def settled_cut(core: Core, reader: Reader, stream: str) -> VersionVector:
     is what lies in `stable` and is stamped before the first event of the stream that does not.
     """
     stable = core.stable
-    tentative = reader.stream_beyond(stream, stable, core.memory.version, 1)
+    tentative = reader.stream_beyond(stream, StreamPlace.holding(stable), core.memory.version, 1)
     if not tentative:
         return stable
     limit = tentative[0][0].stamp

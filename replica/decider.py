@@ -25,6 +25,7 @@ from merge.version import NOTHING, Dot, ReplicaId, VersionVector
 from replica.event import Command, Event
 from replica.exact import Codec
 from replica.fingerprint import Reached, fingerprint, reached
+from replica.place import StreamPlace
 
 if TYPE_CHECKING:
     from replica.due import Due
@@ -170,8 +171,8 @@ class Decider(ABC):
         """A fold as bytes, for a snapshot."""
 
     @abstractmethod
-    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Any:
-        """The fold that `freeze` made bytes of, at a stamp and a version of the stream's events."""
+    def thaw(self, data: bytes, stamp: Stamp, stands: StreamPlace) -> Any:
+        """The fold that `freeze` made bytes of, at a stamp and a place in the stream."""
 
     @abstractmethod
     def unlike(self, one: Any, other: Any) -> str | None:
@@ -185,7 +186,7 @@ class Decider(ABC):
         """What takes apart the values in a state of this aggregate, for bytes."""
         return _codec(cls)
 
-    def serves(self, stamp: Stamp, stands: VersionVector, later: Stamp, context: VersionVector) -> bool:
+    def serves(self, stamp: Stamp, stands: StreamPlace, later: Stamp, context: VersionVector) -> bool:
         """Can a fold at a stamp, of events up to `stands`, take an event with another stamp and context?"""
         return True
 

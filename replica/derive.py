@@ -63,9 +63,9 @@ def derive(core: Core) -> None:
 
 
 def present_of(core: Core, stream: str) -> Decider | None:
-    """The present of a loaded stream at the version of its own events, which is the same on every replica."""
+    """The present of a loaded stream named by its own last events, which is the same on every replica."""
     memory = core.now
     state = memory.presents.get(stream)
     if state is None:
         return None
-    return core.aggregate_of(stream).present_of(state, stream, core.labelled(memory.stands[stream]))
+    return core.aggregate_of(stream).present_of(state, stream, memory.stands[stream].named(core.label))

@@ -25,6 +25,7 @@ from replica.event import Event
 from replica.layout import join
 from replica.lineage import Lineage
 from replica.log import BlockStart, Done, Identity, Kept, Rows, Span, Table, Transaction
+from replica.place import StreamPlace
 from replica.projection import Standing
 from replica.reading import Boundary, End
 from replica.run import News
@@ -52,8 +53,8 @@ class Memory:
     """Heads observed since the last own commit."""
     presents: Map[str, Any] = Map()
     """States by stream, of those that are loaded."""
-    stands: Map[str, VersionVector] = Map()
-    """Of the streams that are loaded: the version of their own events."""
+    stands: Map[str, StreamPlace] = Map()
+    """Of the streams that are loaded: how far they are folded."""
     backlog: Backlog = NO_BACKLOG
     """What presents wait for that are to be folded when somebody asks."""
     commands: Map[str, Done | None] = Map()

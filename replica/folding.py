@@ -16,11 +16,12 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from merge.version import NOTHING, Dot, VersionVector
+from merge.version import Dot, VersionVector
 from replica.bulk import Bulk
 from replica.commit import Commit, Recorded
 from replica.decider import Decider, FoldFailed, Happened
 from replica.introduction import OWN_TYPES
+from replica.place import START, StreamPlace
 from replica.plain import folds_by_column
 from replica.run import Run, by_stamp
 from replica.snapshot import Folded, Loaded, pause_after
@@ -155,7 +156,7 @@ def _fold_each(core: Core, news: Contexts, only: Container[str]) -> None:
     """Fold further commits into some streams, one event after the other."""
     memory = core.draft.memory
     streams: dict[str, list[Happened]] = {}
-    stands: dict[str, VersionVector] = {}
+    stands: dict[str, StreamPlace] = {}
     for commit, context in news:
         for index, event in enumerate(commit.events):
             stream = event.stream
@@ -184,7 +185,7 @@ def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: Ve
 def fold_within(core: Core, stream: str, commits: Contexts, version: VersionVector) -> Any:
     """The fold of a stream inside a version. Raises what reading or folding raises."""
     inside = [(commit, context) for commit, context in commits if commit.last <= version[commit.replica]]
-    return fold_apart(core, stream, Loaded(None, NOTHING, 0, inside))
+    return fold_apart(core, stream, Loaded(None, START, 0, inside))
 
 
 @uncollected
@@ -236,8 +237,8 @@ def complain_of(core: Core, stream: str, name: str, schema: int) -> None:
     )  # fmt: skip
 
 
-def stands_after(stands: VersionVector, stream: str, commits: Contexts | Bulk) -> tuple[VersionVector, int]:
-    """A version of the stream's own events after some commits; and how many of these they have."""
+def stands_after(stands: StreamPlace, stream: str, commits: Contexts | Bulk) -> tuple[StreamPlace, int]:
+    """A place in a stream after some commits; and how many events of the stream they have."""
     if isinstance(commits, Bulk):
         return commits.stands_after(stands), commits.held
     count = 0

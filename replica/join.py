@@ -26,6 +26,7 @@ from replica.fork import Progress
 from replica.introduction import CATEGORY
 from replica.meeting import accepted_until, all_heads, compare, note
 from replica.outgoing import collect
+from replica.place import StreamPlace
 from replica.reading import Reader
 from replica.words import counted
 
@@ -140,9 +141,10 @@ async def _changed_here(
     replica: Replica, streams: list[str], before: VersionVector, theirs: VersionVector
 ) -> list[str]:
     """The streams of which this side had events that the other had not seen; many are asked for in one hop."""
+    known = StreamPlace.holding(theirs)
 
     def changed(reader: Reader, some: list[str]) -> list[str]:
-        return [stream for stream in some if reader.stream_beyond(stream, theirs, before, 1)]
+        return [stream for stream in some if reader.stream_beyond(stream, known, before, 1)]
 
     found: list[str] = []
     for at in range(0, len(streams), STREAMS):

@@ -12,7 +12,8 @@ Rule 2. A past that arrives late rewinds to the last state that was kept before 
         cost grows with the events after it, not with the log.
 Rule 3. States are values: `evolve` returns another one, and never changes the one it was given.
 Rule 4. `moment.concurrent()` is the earlier events of the stream that this one had not seen. (Later ones may be
-        concurrent too; they will ask about this one when their turn comes.)
+        concurrent too; they will ask about this one when their turn comes.) It is the same whatever is held: where
+        a fold does not hold all earlier events, no event is folded, or folded again, that has not seen the others.
 
 When two people act at once, both facts are there, one after the other in stamp order; what `evolve` makes of the
 second is the rule of the domain, and the same everywhere.
@@ -32,10 +33,11 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from merge.stamp import Stamp
-from merge.version import NOTHING, VersionVector
+from merge.version import VersionVector
 from replica.decider import Decider, FoldFailed, Happened
 from replica.errors import exception
 from replica.identical import unlike
+from replica.place import START, StreamPlace
 from replica.uncollected import uncollected
 
 STRIDE = 64
@@ -51,8 +53,8 @@ class Stretch(NamedTuple):
 
     before: Any
     events: tuple[Happened, ...]
-    earlier: VersionVector
-    """The events of the stream before these: who has seen it has seen them all."""
+    earlier: StreamPlace
+    """The events of the stream before these."""
 
     @property
     def order(self) -> tuple[Stamp, int]:
@@ -63,7 +65,10 @@ class Base(NamedTuple):
     """What lies before the events that a trail holds: up to which stamp, and which events of the stream."""
 
     stamp: Stamp
-    stands: VersionVector
+    stands: StreamPlace
+    fixed: int = 0
+    """How many of the first stretches are never gone back into: the last of these holds an event that has not seen
+    all that lies before, and could not be folded again."""
 
 
 class Trail(NamedTuple):
@@ -98,7 +103,7 @@ class Moment:
         for at in range(self._full, -1, -1):
             stretch = self._last if at == self._full else self._earlier[at]
             found += [one for one in reversed(stretch.events) if one.dot not in context and one.dot != self.dot]
-            if stretch.earlier <= context:
+            if stretch.earlier.inside(context):
                 break
         return found[::-1]
 
@@ -151,25 +156,37 @@ class Ordered(Decider, base=True):
         return _encode(self.codec().pack(fold.state))
 
     @uncollected
-    def thaw(self, data: bytes, stamp: Stamp, stands: VersionVector) -> Trail:
+    def thaw(self, data: bytes, stamp: Stamp, stands: StreamPlace) -> Trail:
         return Trail((), self.codec().unpack(_decode(data)), Base(stamp, stands))
 
     def unlike(self, one: Trail, other: Trail) -> str | None:
         return unlike(one.state, other.state, "state")
 
-    def serves(self, stamp: Stamp, stands: VersionVector, later: Stamp, context: VersionVector) -> bool:
-        return stamp < later and stands <= context
+    def serves(self, stamp: Stamp, stands: StreamPlace, later: Stamp, context: VersionVector) -> bool:
+        return stamp < later and stands.inside(context)
 
     def takes(self, fold: Trail, later: Stamp, context: VersionVector) -> bool:
-        return fold.base is None or self.serves(*fold.base, later, context)
+        base, stretches = fold.base, fold.stretches
+        if base is None:
+            return True
+        if not self.serves(base.stamp, base.stands, later, context):
+            return False
+        # It is folded after what is fixed: at the end, or in a stretch behind that.
+        last = stretches[-1].events[-1].stamp if stretches else base.stamp
+        return (
+            not base.fixed
+            or last < later
+            or (len(stretches) > base.fixed and stretches[base.fixed].order[0] < later)
+        )
 
     def trim(self, fold: Trail) -> Trail:
         """The fold with the latest RECENT to 2 * RECENT events alone."""
         drop = len(fold.stretches) - RECENT // STRIDE
         if drop < RECENT // STRIDE:
             return fold
-        base = Base(fold.stretches[drop - 1].events[-1].stamp, fold.stretches[drop].earlier)
-        return Trail(fold.stretches[drop:], fold.state, base)
+        kept, earlier = fold.stretches[drop:], fold.stretches[drop].earlier
+        base = Base(fold.stretches[drop - 1].events[-1].stamp, earlier, _fixed(kept, earlier))
+        return Trail(kept, fold.state, base)
 
     def present_of(self, fold: Trail, address: str, version: VersionVector) -> Self:
         present = object.__new__(type(self))
@@ -191,14 +208,26 @@ class Ordered(Decider, base=True):
         return f"{self.address or type(self).__name__} {self.state!r}"
 
 
-def _after(stretches: list[Stretch], base: Base | None) -> VersionVector:
+def _after(stretches: list[Stretch], base: Base | None) -> StreamPlace:
     """All events up to the end of some stretches."""
     if not stretches:
-        return NOTHING if base is None else base.stands
-    version = stretches[-1].earlier
-    for happened in stretches[-1].events:
-        version = version.advance(*happened.dot)
-    return version
+        return START if base is None else base.stands
+    last = {happened.dot.replica: happened.dot.seq for happened in stretches[-1].events}
+    return stretches[-1].earlier.advance_all(last)
+
+
+def _fixed(stretches: Sequence[Stretch], earlier: StreamPlace) -> int:
+    """How many stretches there are up to the last with an event that has not seen all `earlier` ones."""
+    fixed, seen = 0, set[int]()
+    for at, stretch in enumerate(stretches, 1):
+        for happened in stretch.events:
+            author = happened.dot.replica
+            if author not in seen:  # what its author has seen once, it has seen in all later events
+                if earlier.inside(happened.context):
+                    seen.add(author)
+                else:
+                    fixed = at
+    return fixed
 
 
 _encode = msgspec.msgpack.Encoder().encode

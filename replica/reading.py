@@ -34,6 +34,7 @@ from replica.errors import DamagedLog
 from replica.layout import Layout, cut, join
 from replica.lineage import Lineage, Segment
 from replica.log import Block, BlockStart, Log, LogRow
+from replica.place import START, StreamPlace
 from replica.run import Run
 from replica.uncollected import uncollected
 
@@ -340,15 +341,17 @@ class Reader:
             for row in lineage.rows:
                 yield from self.whole(row)
 
-    def _later(self, blocks: list[tuple[int, int]], after: VersionVector) -> list[tuple[int, int]]:
+    def _later(self, blocks: list[tuple[int, int]], after: StreamPlace) -> list[tuple[int, int]]:
         """Those of some blocks that may hold what `after` does not: of a log that has one history, the last block
         that begins in it and those behind that."""
+        if not isinstance(after, StreamPlace):
+            raise TypeError(f"a place in a stream is needed here, and not a {type(after).__name__}")
         replicas = {
             row.number: row.replica for line in self.lineages.values() if not line.forked for row in line.rows
         }
         begun: dict[int, int] = {}
         for number, first in blocks:
-            if number in replicas and first <= after[replicas[number]]:
+            if number in replicas and first <= after.seq(replicas[number]):
                 begun[number] = max(begun.get(number, 0), first)
         return [(number, first) for number, first in blocks if first >= begun.get(number, 0)]
 
@@ -358,8 +361,9 @@ class Reader:
         return [*self.run_of(opened, opened.piece.after, opened.piece.last).told], opened.piece.last
 
     def run_of(self, opened: Opened, after: int, upto: int) -> Run:
-        """The commits of a block after event `after`, up to event `upto`, with what their author had seen.
+        """The commits of a block that begin after event `after` and end by `upto`, with what their author had seen.
 
+        A commit is held whole or not at all: the one in which `after` lies is not among them.
         That is found when it is asked for, and reads the log where an id has several histories, and only there.
         """
 
@@ -372,7 +376,7 @@ class Reader:
             return found
 
         piece, decoded = opened.piece, opened.decoded
-        start = 0 if after <= piece.after else bisect_right(decoded.lasts, after)
+        start = 0 if after <= piece.after else min(bisect_left(decoded.lasts, after) + 1, piece.commits)
         stop = piece.commits if upto >= piece.last else bisect_right(decoded.lasts, upto)
         return Run(decoded, seen, start, max(start, stop))
 
@@ -406,7 +410,7 @@ class Reader:
                 opened = self.open(rows[segment.number], seq)
                 index = bisect_left(opened.decoded.lasts, seq)
                 last = opened.decoded.lasts[index]
-                return next(self.run_of(opened, last - 1, last).told)
+                return next(self.run_of(opened, last - opened.decoded.counts[index], last).told)
         return None
 
     def _beyond(
@@ -424,14 +428,14 @@ class Reader:
 
     @uncollected
     def stream_beyond(
-        self, stream: str, position: VersionVector, upto: VersionVector, events: int
+        self, stream: str, place: StreamPlace, upto: VersionVector, events: int
     ) -> list[tuple[Commit, VersionVector]]:
-        """The same of one stream: the next commits that hold events of it, about so many of these."""
+        """The same of one stream, from a place in it on: the next commits that hold events of it, about so many."""
         firsts: dict[int, list[int]] = {}
-        for number, first in self._later(self.log.blocks_of(stream), position):
+        for number, first in self._later(self.log.blocks_of(stream), place):
             firsts.setdefault(number, []).append(first)
         logs = [
-            self._stream_of(row, segment, sorted(firsts[row.number]), stream, position, upto)
+            self._stream_of(row, segment, sorted(firsts[row.number]), stream, place, upto)
             for lineage in self.lineages.values()
             for segment in lineage.folded
             for row in lineage.rows
@@ -451,11 +455,11 @@ class Reader:
         segment: Segment,
         firsts: list[int],
         stream: str,
-        position: VersionVector,
+        place: StreamPlace,
         upto: VersionVector,
     ) -> Iterator[tuple[Commit, VersionVector]]:
         """The same of the folded part of one log, whose blocks at `firsts` hold events of the stream."""
-        after, last = max(segment.after, position[row.replica]), min(segment.upto, upto[row.replica])
+        after, last = max(segment.after, place.seq(row.replica)), min(segment.upto, upto[row.replica])
         for first in firsts:
             if first > last:
                 break
@@ -463,7 +467,7 @@ class Reader:
                 if any(event.stream == stream for event in commit.events):
                     yield commit, context
 
-    def places(self, stream: str, after: VersionVector, upto: VersionVector | None = None) -> list[Place] | None:
+    def places(self, stream: str, after: StreamPlace, upto: VersionVector | None = None) -> list[Place] | None:
         """The blocks with events of a stream that may lie beyond `after` and in `upto`, log by log, in their order.
 
         None where an id has several histories: what a context names has to be looked for then, commit by commit.
@@ -476,7 +480,7 @@ class Reader:
             row = rows.get(number)
             last = 0 if row is None else row.head.seq if upto is None else min(upto[row.replica], row.head.seq)
             if row is not None and first <= last:
-                found.append(Place(row, first, after[row.replica], last))
+                found.append(Place(row, first, after.seq(row.replica), last))
         return found
 
     def run(self, place: Place, *, hold: bool = True) -> Run:
@@ -509,7 +513,7 @@ class Reader:
 
     @uncollected
     def streams(
-        self, names: Iterable[str], after: VersionVector = NOTHING
+        self, names: Iterable[str], after: StreamPlace = START
     ) -> dict[str, list[tuple[Commit, VersionVector]]]:
         """The same for several streams, without what `after` holds; a block with events of many is read once."""
         found: dict[str, list[tuple[Commit, VersionVector]]] = {name: [] for name in names}
@@ -521,7 +525,7 @@ class Reader:
             if segment is None or first > rows[number].head.seq:
                 continue
             opened = self.open(rows[number], max(first, segment.after + 1))
-            begin = max(segment.after, after[rows[number].replica])
+            begin = max(segment.after, after.seq(rows[number].replica))
             for commit, context in self.run_of(opened, begin, segment.upto).told:
                 for name in {event.stream for event in commit.events} & found.keys():
                     found[name].append((commit, context))

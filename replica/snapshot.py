@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from merge.stamp import Stamp
-from merge.version import NOTHING, VersionVector
+from merge.version import VersionVector
 from replica.bulk import Bulk, in_bulk
 from replica.commit import Commit
 from replica.decider import Decider
 from replica.event import EventTypes
 from replica.log import Kept, Span
+from replica.place import START, StreamPlace
 from replica.plain import folds_by_column
 from replica.uncollected import uncollected
 
@@ -58,7 +59,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     version: dict[int, int]
     """What the replica had observed."""
     stands: dict[int, int]
-    """The version of the stream's own events."""
+    """How far the stream is folded in it: the last event of its own of each replica."""
     events: int
     """How many events of the stream it holds."""
     fold: bytes
@@ -86,7 +87,7 @@ class Loaded(NamedTuple):
 
     fold: Any
     """None: from the beginning."""
-    stands: VersionVector
+    stands: StreamPlace
     events: int
     commits: Contexts | Bulk
     size: int = 0
@@ -139,7 +140,7 @@ def take(
     aggregate: Decider,
     stream: str,
     fold: Any,
-    stands: VersionVector,
+    stands: StreamPlace,
     events: int,
     version: VersionVector,
     stamp: Stamp,
@@ -160,7 +161,7 @@ def take(
         words = f"no snapshots are kept of {stream} and its like: {error}. They are folded from the log."
         raise Unfrozen(words) from error
     when = stamp.wall, stamp.counter, stamp.replica
-    held = Snapshot(aggregate.fingerprint(), when, _plain(version), _plain(stands), events, frozen)
+    held = Snapshot(aggregate.fingerprint(), when, _plain(version), stands.plain, events, frozen)
     key, data = _key(stream, stamp), _encode(held)
     return Kept(KIND, key, _digest(key, data) + data)
 
@@ -243,7 +244,7 @@ def load_streams(
     unheld = {stream: aggregate_of(stream) for stream, loaded in found.items() if loaded is None}
     whole = commits_of(reader, unheld, types)
     return {
-        stream: (loaded or Loaded(None, NOTHING, 0, whole[stream]))._replace(damaged=tuple(damaged[stream]))
+        stream: (loaded or Loaded(None, START, 0, whole[stream]))._replace(damaged=tuple(damaged[stream]))
         for stream, loaded in found.items()
     }
 
@@ -272,7 +273,7 @@ def commits_of(
     reader: Reader,
     streams: Mapping[str, Decider],
     types: EventTypes,
-    after: VersionVector = NOTHING,
+    after: StreamPlace = START,
 ) -> dict[str, Contexts | Bulk]:
     """The commits with events of some streams beyond `after`: in bulk, where they can be folded by column."""
     bulks = in_bulk(reader, {stream: one for stream, one in streams.items() if folds_by_column(one)}, types, after)
@@ -296,14 +297,15 @@ def upon(
     limits: Sequence[Limit] = (),
 ) -> Loaded | None:
     """A stream from one snapshot; None where that does not serve. Damaged where its fold cannot be read."""
-    version, stamp = VersionVector(snapshot.version), Stamp(*snapshot.stamp)
+    stamp = Stamp(*snapshot.stamp)
     held = {replica: lineage.tip.head.seq for replica, lineage in reader.lineages.items()}
     if any(held.get(replica, 0) < seq for replica, seq in snapshot.version.items()):
         return None
-    stands = VersionVector(snapshot.stands)
+    stands = StreamPlace(snapshot.stands)
     if not all(aggregate.serves(stamp, stands, one.stamp, one.context) for one in limits):
         return None
-    commits = commits_of(reader, {stream: aggregate}, types, version)[stream]
+    after = StreamPlace.holding(VersionVector(snapshot.version))
+    commits = commits_of(reader, {stream: aggregate}, types, after)[stream]
     if not isinstance(commits, Bulk) and not all(
         aggregate.serves(stamp, stands, commit.stamp, context) for commit, context in commits
     ):

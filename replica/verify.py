@@ -23,6 +23,7 @@ from replica.folding import fold_apart, stands_after
 from replica.fork import Progress
 from replica.lineage import Lineage
 from replica.log import Log, LogRow
+from replica.place import START
 from replica.projection import EventRows, StreamRows
 from replica.reading import Reader
 from replica.snapshot import Damaged, Loaded, Snapshot, read, span, upon
@@ -154,7 +155,7 @@ class Verifier:
                     if loaded is not None and held.fingerprint == aggregate.fingerprint():
                         serving.append((held, loaded))
             rows = {table: [row for row in log.rows(table) if row[0] == stream] for table in tables}
-            return Look(version, Loaded(None, NOTHING, 0, reader.stream(stream)), serving, rows, damaged)
+            return Look(version, Loaded(None, START, 0, reader.stream(stream)), serving, rows, damaged)
 
         found = await self._backend.run(look)
         self._differences += found.damaged
@@ -178,8 +179,8 @@ class Verifier:
                 self._differences.append(
                     f"{stream}: the snapshot of {snapshot.events} events differs from the fold of its log"
                 )
-        stands, _ = stands_after(NOTHING, stream, found.commits.commits)
-        present = aggregate.present_of(fold, stream, core.labelled(stands))
+        stands, _ = stands_after(START, stream, found.commits.commits)
+        present = aggregate.present_of(fold, stream, stands.named(core.label))
         for table in tables:
             rows = core.derived.projections[table].checked_rows(present)
             if [(stream, *row) for row in rows] != found.rows[table]:

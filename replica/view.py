@@ -28,6 +28,7 @@ from replica.errors import PoisonEvent
 from replica.explain import Explainer, Explanation
 from replica.folding import fold_apart, stands_after
 from replica.history import Record, records
+from replica.place import START, StreamPlace
 from replica.plain import folds_by_column
 from replica.snapshot import Damaged, Loaded
 
@@ -46,17 +47,17 @@ RECENT = 32
 
 
 class Fold(NamedTuple):
-    """The fold of a stream, and the version of the stream's own events that it holds."""
+    """The fold of a stream, and how far that is folded in it."""
 
     fold: Any
-    stands: VersionVector
+    stands: StreamPlace
 
 
 class Folds:
     """The folds that views came to lately."""
 
     def __init__(self) -> None:
-        self._recent: OrderedDict[tuple[str, VersionVector], Fold] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, StreamPlace], Fold] = OrderedDict()
         self.epoch = 0
         """How often a second history turned up, after which other events are folded than before."""
 
@@ -152,18 +153,18 @@ class View:
         near = self._folds.of(stream)
         if stream in memory.presents:
             near.append(Fold(memory.presents[stream], memory.stands[stream]))
-        near = [fold for fold in near if fold.stands <= cut]
-        near.sort(key=lambda fold: _size(fold.stands), reverse=True)
-        if near and _size(cut) - _size(near[0].stands) <= PORTION:  # so near that no snapshot is worth reading
+        near = [fold for fold in near if fold.stands.inside(cut)]
+        near.sort(key=lambda fold: fold.stands.size, reverse=True)
+        if near and StreamPlace.holding(cut).size - near[0].stands.size <= PORTION:  # no snapshot is worth reading
             yield near.pop(0)
         held = await self._backend.run(lambda log: log.kept(snapshot.span(stream)))
         for kept in reversed(held):
             try:
                 one = snapshot.read(kept)
-                stands = VersionVector(one.stands)
-                while near and _size(near[0].stands) >= _size(stands):
+                stands = StreamPlace(one.stands)
+                while near and near[0].stands.size >= stands.size:
                     yield near.pop(0)
-                if one.fingerprint == aggregate.fingerprint() and stands <= cut:
+                if one.fingerprint == aggregate.fingerprint() and stands.inside(cut):
                     yield Fold(aggregate.thaw(one.fold, Stamp(*one.stamp), stands), stands)
             except Damaged as damaged:
                 core.complaints.say("snapshot", stream, f"{stream}: {damaged}")
@@ -172,7 +173,7 @@ class View:
                 core.complaints.say("snapshot", stream, words)
         for fold in near:
             yield fold
-        yield Fold(aggregate.empty(), NOTHING)
+        yield Fold(aggregate.empty(), START)
 
     async def _fold_on(self, stream: str, base: Fold) -> Fold | None:
         """The fold inside the cut, from one that lies inside; None where that cannot take what comes."""
@@ -264,24 +265,20 @@ async def read_history(
     """The events of a stream beyond `after` and inside `upto`; of some types or replicas, if any are named."""
     check_name(stream)
     types, replicas = frozenset(types), frozenset(map(int, replicas))
-    position = after
+    place = StreamPlace.holding(after)
     earlier: dict[int, list[int]] = {}
     events = PORTION
     while events >= PORTION:
-        commits = await _read(core, backend, stream, position, upto)
+        commits = await _read(core, backend, stream, place, upto)
         for record in records(core, stream, commits, earlier):
             if (not types or record.type in types) and (not replicas or int(record.dot.replica) in replicas):
                 yield record
-        position, events = stands_after(position, stream, commits)
+        place, events = stands_after(place, stream, commits)
 
 
-async def _read(core: Core, backend: Backend, stream: str, position: VersionVector, upto: VersionVector) -> Any:
+async def _read(core: Core, backend: Backend, stream: str, place: StreamPlace, upto: VersionVector) -> Any:
     def read(log: Any) -> Any:
         reader: Reader = reader_of(core, log)
-        return reader.stream_beyond(stream, position, upto, PORTION)
+        return reader.stream_beyond(stream, place, upto, PORTION)
 
     return await backend.run(read)
-
-
-def _size(stands: VersionVector) -> int:
-    return sum(stands.seqs.values())

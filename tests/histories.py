@@ -8,13 +8,31 @@ from typing import Any
 import hypothesis.strategies as st
 
 from replica.arrange import Gap
+from replica.decider import Addressed
 from replica.direct import DirectReplica
 from replica.log import Log
 from replica.memory import MemoryLog
-from tests.shop import HOME, JOURNAL, AddItem, Count, GiveTitle, Journal, RemoveItem, ShoppingList, TakeNote, Write
+from tests.shop import (
+    HOME,
+    JOURNAL,
+    AddItem,
+    Count,
+    Counted,
+    GiveTitle,
+    ItemAdded,
+    Journal,
+    Noted,
+    RemoveItem,
+    ShoppingList,
+    TakeNote,
+    Write,
+)
 
 STREAMS = (HOME, JOURNAL)
-KINDS = ["add", "remove", "title", "count", "write", "note", "note", "meet", "meet", "snapshot", "reopen", "read"]
+KINDS = [
+    "add", "remove", "title", "count", "write", "note", "note", "both", "both", "meet", "meet", "snapshot",
+    "reopen", "read",
+]  # fmt: skip
 STEPS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 2), st.integers(0, 2)), max_size=60)
 
 
@@ -45,6 +63,14 @@ def play(steps: list[tuple[str, int, int]]) -> list[DirectReplica]:
         elif step == "note":
             for line in range(other + 1):
                 replica.execute(JOURNAL, TakeNote(f"{wall}.{line}"), now)
+        elif step == "both":  # one decision that tells two streams, in any order
+            facts = [
+                Counted(1),
+                Addressed(JOURNAL, Noted(f"{wall}")),
+                ItemAdded(item),
+                Addressed(JOURNAL, Noted("x")),
+            ]
+            replica.append(HOME, facts[other:] + facts[: other // 2], now)
         elif step == "meet" and one != other:
             replica.flush()
             replicas[other].flush()

@@ -28,6 +28,7 @@ from replica.errors import PoisonEvent, Refused
 from replica.folding import as_happened, fold_apart
 from replica.log import Log
 from replica.memory import MemoryLog
+from replica.place import START, StreamPlace
 from replica.plain import folds_by_column, plain_effect
 from replica.recording import introduce, record
 from replica.run import by_stamp
@@ -96,7 +97,7 @@ def naive(hub: DirectReplica, stream: str, inside: VersionVector | None = None) 
 def in_bulk(hub: DirectReplica, stream: str, base: Any, after: VersionVector, cut: VersionVector) -> Any:
     """The fold by column of what lies beyond `after` and inside `cut`."""
     reader, bulk = hub.reader(), Bulk(hub.core.aggregate_of(stream), hub.core.types, stream)
-    places = reader.places(stream, after, cut)
+    places = reader.places(stream, StreamPlace.holding(after), cut)
     assert places is not None
     for place in reversed(places):
         bulk.take(reader.run(place))
@@ -270,8 +271,9 @@ def test_what_is_new_is_read_without_making_values_of_what_is_older(monkeypatch)
     (told,) = alice.reader().beyond(before, upto, 100)
     assert told[0].last == upto[me]
     assert alice.reader().commit(me, 7)[0].first == 7
-    assert [told] == alice.reader().stream_beyond(HOME, before, upto, 100)
-    assert alice.reader().streams([HOME], before) == {HOME: [told]}
+    place = StreamPlace.holding(before)
+    assert [told] == alice.reader().stream_beyond(HOME, place, upto, 100)
+    assert alice.reader().streams([HOME], place) == {HOME: [told]}
     assert made == [1, 1, 1, 1]
 
 
@@ -340,7 +342,7 @@ def test_every_present_is_the_naive_fold(steps):
             aggregate = fresh.core.aggregate_of(stream)
             loaded = commits_of(fresh.reader(), {stream: aggregate}, fresh.core.types)[stream]
             assert isinstance(loaded, Bulk) == (aggregate.stream == "list")
-            folded = fold_apart(fresh.core, stream, Loaded(None, NOTHING, 0, loaded))
+            folded = fold_apart(fresh.core, stream, Loaded(None, START, 0, loaded))
             want = naive(fresh, stream)
             assert aggregate.same(folded, want)
             shown = fresh.present(stream)
@@ -383,7 +385,7 @@ def test_what_is_covered_is_not_folded():
         say(alice, number, fact(Put(f"k{number % 10}", str(number))))
     bulk = Bulk(House(), alice.core.types, HOUSE)
     reader = alice.reader()
-    for place in reversed(reader.places(HOUSE, NOTHING) or ()):
+    for place in reversed(reader.places(HOUSE, START) or ()):
         bulk.take(reader.run(place))
     assert (len(bulk.left), bulk.events, bulk.held) == (10, 1000, 1000)
     assert bulk.fold(House().empty()) == naive(alice, HOUSE)
@@ -402,7 +404,7 @@ def test_a_stream_that_is_loaded_stands_where_its_own_events_end():
     assert one.core.memory.stands == other.core.memory.stands
     assert one.core.memory.presents == other.core.memory.presents
     assert one.core.folded == other.core.folded
-    assert one.core.memory.stands[HOUSE] == VersionVector({alice.core.me: 4})
+    assert one.core.memory.stands[HOUSE] == StreamPlace({alice.core.me: 4})
 
 
 def _without_places(reader: Any) -> Any:
@@ -467,7 +469,7 @@ def test_where_an_id_has_two_histories_there_are_no_columns():
     hub = replica("hub")
     tell(alice, hub)
     tell(twin, hub)
-    assert hub.reader().places(HOUSE, NOTHING) is None
+    assert hub.reader().places(HOUSE, START) is None
     assert hub.present(HOUSE).state == naive(hub, HOUSE)
 
 

@@ -15,6 +15,7 @@ from replica.decider import FoldFailed, Happened
 from replica.errors import InvalidEvent, PoisonEvent, Refused
 from replica.event import Command, Event
 from replica.ordered import RECENT, STRIDE, Ordered
+from replica.place import START, StreamPlace
 from replica.replica import Replica
 from tests.loop import in_loop
 from tests.shop import JOURNAL, Journal, Noted, TakeNote, direct
@@ -62,6 +63,36 @@ def test_any_order_of_arrival_gives_the_fold_of_the_sorted_log(choices, random, 
         fold = journal.observe_all(fold, sorted(batch, key=lambda one: one.order))
     assert fold.state == naive(happened)
     assert list(fold.events) == sorted(happened, key=lambda one: one.order)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_what_is_concurrent_is_the_same_whatever_is_held(seed):
+    """Trimmed now and then, or taken from a snapshot: what the fold cannot take it does not take, and asks for the
+    log; what it takes, and folds again for that, has seen all that is not held.
+    """
+    random = Random(seed)
+    size, every = random.randint(1, 4), random.randint(1, 6)
+    happened = history([(random.choice([ALICE, BOB, CAROL]), random.random() < 0.8) for _ in range(50)])
+    late = {one.dot: at + (random.randrange(12) if random.random() < 0.3 else 0) for at, one in enumerate(happened)}
+    arriving = sorted(happened, key=lambda one: late[one.dot])
+    journal = Journal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("replica.ordered.STRIDE", 2)
+        patch.setattr("replica.ordered.RECENT", 4)
+        fold, held = journal.empty(), list[Happened]()
+        for at in range(0, len(arriving), size):
+            news = sorted(arriving[at : at + size], key=lambda one: one.order)
+            held = sorted([*held, *news], key=lambda one: one.order)
+            if all(journal.takes(fold, one.stamp, one.context) for one in news):
+                fold = journal.observe_all(fold, news)
+            else:
+                fold = journal.observe_all(journal.empty(), held)
+            assert fold.state == naive(held)
+            if at // size % every == every - 1:
+                fold = journal.trim(fold)
+                if random.random() < 0.1:
+                    place = START.advance_all({one.dot.replica: one.dot.seq for one in held})
+                    fold = journal.thaw(journal.freeze(fold), held[-1].stamp, place)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -212,15 +243,15 @@ async def test_an_ordered_aggregate_is_used_like_any_other(tmp_path):
 def test_what_lies_behind_a_trail_is_never_forgotten_by_trimming_it():
     """Who has not seen what a snapshot holds, or what was trimmed, is not taken by the fold."""
     journal, bobs = Journal(), VersionVector({BOB: 5})
-    fold = journal.thaw(journal.freeze(journal.empty()), Stamp(1, 0, BOB), bobs)
+    fold = journal.thaw(journal.freeze(journal.empty()), Stamp(1, 0, BOB), StreamPlace.holding(bobs))
     seen = bobs
     for seq in range(1, 4 * RECENT):
         fold = journal.observe(fold, Happened(Stamp(seq + 1, 0, ALICE), Dot(ALICE, seq), seen, Noted("")))
         seen = seen.advance(ALICE, seq)
     trimmed = journal.trim(fold)
     assert len(list(trimmed.events)) < 2 * RECENT
-    assert trimmed.base.stands[BOB] == 5
-    assert trimmed.base.stands[ALICE] == 4 * RECENT - 1 - len(list(trimmed.events))
+    assert trimmed.base.stands.seq(BOB) == 5
+    assert trimmed.base.stands.seq(ALICE) == 4 * RECENT - 1 - len(list(trimmed.events))
     late = Stamp(4 * RECENT + 1, 0, CAROL)
     assert journal.takes(trimmed, late, seen)
     assert not journal.takes(trimmed, late, VersionVector({ALICE: 4 * RECENT}))

@@ -13,9 +13,10 @@ from typing import Any
 from bench import keys
 from bench.job import HOST, Figures, Job, size_of
 from bench.keys import HOME, Keys, opened
-from merge.version import NOTHING, VersionVector
+from merge.version import VersionVector
 from replica import Replica
 from replica.folding import fold_apart
+from replica.place import START
 from replica.snapshot import Loaded
 from sync import connect, serve
 
@@ -162,7 +163,7 @@ async def present_apart(job: Job) -> Figures:
     async with opened(copied(job), "reader") as replica:
         start = time.perf_counter()
         commits = await replica.read(lambda reader: reader.stream(HOME))
-        assert fold_apart(replica.core, HOME, Loaded(None, NOTHING, 0, commits))
+        assert fold_apart(replica.core, HOME, Loaded(None, START, 0, commits))
         return {"ms": (time.perf_counter() - start) * 1000}
     raise AssertionError
 

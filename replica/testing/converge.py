@@ -45,6 +45,7 @@ from replica.folding import fold_apart, fold_within
 from replica.graph import Graph
 from replica.history import decision
 from replica.introduction import CATEGORY
+from replica.place import START
 from replica.scenario import Scenario
 from replica.snapshot import Loaded
 from replica.testing.elsewhere import Elsewhere, later, rows_of
@@ -198,7 +199,7 @@ def _frozen(played: Played, order: list[Commit]) -> Outcome:
 
 def _again(played: Played, how: str) -> Outcome:
     """The fold of the log, apart from all that is kept."""
-    loaded = Loaded(None, NOTHING, 0, played.hub.reader().stream(played.stream))
+    loaded = Loaded(None, START, 0, played.hub.reader().stream(played.stream))
     return _reading(played, lambda: fold_apart(played.hub.core, played.stream, loaded), how)
 
 
