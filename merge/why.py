@@ -28,6 +28,8 @@ class Touch(NamedTuple):
     happening: Happening
     forgot: bool
     said: tuple[tuple[Path, Any], ...] = ()
+    told: Any = None
+    """What whoever feeds the fronts knows the event by."""
 
     @property
     def value(self) -> Any:
@@ -35,6 +37,14 @@ class Touch(NamedTuple):
 
     def saw(self, other: Touch) -> bool:
         return other.happening.dot in self.happening.context
+
+
+class Part(NamedTuple):
+    """What one event gave to a place where nothing is ever replaced."""
+
+    happening: Happening
+    value: Any
+    told: Any = None
 
 
 class Front:
@@ -45,7 +55,7 @@ class Front:
     def __init__(self, lattice: Lattice, touches: Iterable[Touch] = ()) -> None:
         self.lattice = lattice
         self.touches = [*touches]
-        self.shares: list[tuple[Happening, Any]] = []
+        self.shares: list[Part] = []
 
     @property
     def chosen(self) -> list[Touch]:
@@ -73,26 +83,28 @@ class Fronts:
         self._above: dict[Path, Front] = {}
         """Forgettings of all that lies below a path."""
         self.places: dict[Path, Front] = {}
+        self._below: dict[Path, list[Path]] = {}
+        """The places below each path that leads to some."""
 
-    def take(self, happening: Happening) -> list[tuple[Path, list[Touch]]]:
-        """One more event; the places it touched, and what it replaced in each."""
+    def take(self, happening: Happening, told: Any = None) -> list[tuple[Path, list[Touch]]]:
+        """One more event, and what the caller knows it by; the places it touched, and what it replaced in each."""
         touched = []
         own: dict[Path, tuple[Lattice, list[Deed]]] = {}
         for deed in happening.effect:
             found = self._product.place(deed.path)
             if found is None:
-                touched += self._forget_below(deed.path, Touch(happening, True))
+                touched += self._forget_below(deed.path, Touch(happening, True, (), told))
             else:
                 depth, lattice = found
                 own.setdefault(deed.path[:depth], (lattice, []))[1].append(deed)
         for place, (lattice, deeds) in own.items():
             front = self.places.get(place) or self._new(place, lattice, happening)
             kept = [deed for deed in deeds if deed.verb in (Verb.TALLY, Verb.ABSORB)]
-            front.shares += [(happening, deed.value) for deed in kept]
+            front.shares += [Part(happening, deed.value, told) for deed in kept]
             if not kept:
                 said = [(deed.path[len(place) :], deed.value) for deed in deeds if deed.verb is Verb.SAY]
                 forgot = any(deed.verb is Verb.FORGET for deed in deeds)
-                touched.append((place, front.take(Touch(happening, forgot, tuple(said)))))
+                touched.append((place, front.take(Touch(happening, forgot, tuple(said), told))))
             else:
                 touched.append((place, []))
         return touched
@@ -100,6 +112,8 @@ class Fronts:
     def _new(self, place: Path, lattice: Lattice, happening: Happening) -> Front:
         """A place that is touched for the first time; what was forgotten above it unseen stands against that."""
         front = self.places[place] = Front(lattice)
+        for depth in range(len(place)):
+            self._below.setdefault(place[:depth], []).append(place)
         above = [self._above[place[:depth]] for depth in range(len(place)) if place[:depth] in self._above]
         seen = happening.context
         forgotten = [old for one in above for old in one.touches if old.happening.dot not in seen]
@@ -109,5 +123,4 @@ class Fronts:
 
     def _forget_below(self, path: Path, touch: Touch) -> list[tuple[Path, list[Touch]]]:
         self._above.setdefault(path, Front(self._product)).take(touch)
-        below = [place for place in self.places if place[: len(path)] == path]
-        return [(place, self.places[place].take(touch)) for place in below]
+        return [(place, self.places[place].take(touch)) for place in self._below.get(path, ())]

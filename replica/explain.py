@@ -24,6 +24,7 @@ from merge.lattice import Lattice
 from merge.register import MVRegister
 from merge.sets import OUT, AWSet, RWSet
 from merge.text import Text, authors
+from merge.tree import EMPTY
 from merge.version import Dot, ReplicaId, VersionVector
 from merge.why import Front, Fronts, Touch
 from replica.aggregate import Aggregate
@@ -114,7 +115,6 @@ class Explainer:
         self._aggregate, self._stream = aggregate, stream
         self._path = tuple(part for part in path.split("/") if part) if isinstance(path, str) else path
         self._shown = isinstance(path, str)
-        self._records: dict[Dot, Record] = {}
         self._earlier: dict[Path, deque[Act]] = {}
         self._fronts = Fronts(aggregate) if isinstance(aggregate, Aggregate) else None
         self._fold = aggregate.empty()
@@ -135,16 +135,11 @@ class Explainer:
             return
         assert isinstance(aggregate, Aggregate)
         happening = Happening(dot, record.stamp, context, aggregate.effect_of(record.event))
-        self._records[dot] = record
-        used = False
-        for place, replaced in self._fronts.take(happening):
+        for place, replaced in self._fronts.take(happening, record):
             if self._wanted(place):
-                used = True
                 told = self._earlier.setdefault(place, deque(maxlen=EARLIER))
                 lattice = self._fronts.places[place].lattice
                 told.extend(self._act(touch, lattice, ()) for touch in replaced)
-        if not used:
-            del self._records[dot]
 
     def _wanted(self, place: Path) -> bool:
         head = place[: len(self._path)]
@@ -166,7 +161,12 @@ class Explainer:
         if len(parts) == 1 and len(parts[0].path) == len(self._path):
             return parts[0]
         lattice = self._container()
-        plain = _reading(present.plain(), self._path)
+        try:
+            plain = _reading(present.plain(), self._path)
+        except NoSuchPlace:
+            if not parts:
+                raise
+            plain = lattice.bind(EMPTY, self._path).value  # it was there, and was removed
         return Explanation(
             self._stream, self._path, plain, type(lattice).__name__, lattice.rule, (), parts=tuple(parts)
         )
@@ -215,24 +215,23 @@ class Explainer:
 
     def _shares(self, front: Front) -> Iterator[Share]:
         if isinstance(front.lattice, Text):
-            edits = [(happening.dot, b"".join(state.updates())) for happening, state in front.shares]
-            for dot, run in authors(edits):
-                record = self._records[dot]
+            edits = [(part.told, b"".join(part.value.updates())) for part in front.shares]
+            for record, run in authors(edits):
                 yield Share(record.author, run, record.dot)
         elif isinstance(front.lattice, PNCounter):
-            amounts = [(happening.dot, amount) for happening, amount in front.shares]
-            amounts += [(touch.happening.dot, touch.value) for touch in front.touches if touch.said]
-            totals: dict[int, tuple[int, Dot]] = {}
-            for dot, amount in amounts:
-                totals[dot.replica] = totals.get(dot.replica, (0, dot))[0] + amount, dot
-            for total, dot in totals.values():
-                record = self._records[dot]
+            amounts: list[tuple[Record, int]] = [(part.told, part.value) for part in front.shares]
+            amounts += [(touch.told, touch.value) for touch in front.touches if touch.said]
+            totals: dict[int, tuple[int, Record]] = {}
+            for record, amount in amounts:
+                author = int(record.author)
+                totals[author] = totals.get(author, (0, record))[0] + amount, record
+            for total, record in totals.values():
                 yield Share(record.author, total, record.dot)
 
     def _act(self, touch: Touch, lattice: Lattice, others: list[Touch] | tuple[Touch, ...]) -> Act:
-        record = self._records[touch.happening.dot]
+        record: Record = touch.told
         unseen = [
-            self._records[other.happening.dot].dot
+            other.told.dot
             for other in others
             if not touch.saw(other) and other.happening.dot != touch.happening.dot
         ]

@@ -42,6 +42,8 @@ PORTION = 2048
 """Events that are read from the log, and folded, at once."""
 RUNS = 8
 """Blocks that are read, and folded by column, at once: some milliseconds."""
+EXPLAINED = 32
+"""Events that are explained at once: of an ordered aggregate each is compared with the state before it."""
 RECENT = 32
 """Folds of views that are kept, of whatever streams."""
 
@@ -128,9 +130,12 @@ class View:
         return (await self._explainer(stream, ())).conflicts(present)
 
     async def _explainer(self, stream: str, path: str | tuple[Any, ...]) -> Explainer:
-        explainer = Explainer(self._core.aggregate_of(stream), stream, path)
+        explainer, taken = Explainer(self._core.aggregate_of(stream), stream, path), 0
         async for record in self.history(stream):
             explainer.take(record)
+            taken += 1
+            if not taken % EXPLAINED:
+                await asyncio.sleep(0)
         return explainer
 
     async def _fold(self, stream: str) -> Any:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from copy import copy
 from itertools import product
+from typing import Any
 
+import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from merge import Product
+from merge import Product, Text
 from merge.effect import Verb
 from merge.flat import Flat
 from merge.kernel import Happening, Said
 from merge.tree import Tree
 from merge.why import Fronts
-from replica import NoSuchPlace, Refused, Replica
+from replica import Aggregate, Command, Event, NoSuchPlace, Refused, Replica
+from replica.backend import MemoryBackend
+from replica.travel import TimeTravel
 from sync import linked
 from tests.histories import STEPS, play
 from tests.lattices import CASES, PLACE
 from tests.loop import in_loop, until
 from tests.scenario import Clock, parted
-from tests.shop import HOME, JOURNAL, Journal, ShoppingList, TakeNote
+from tests.shop import HOME, JOURNAL, Journal, ShoppingList, TakeNote, direct
 from tests.test_laws import CLOCKS, Shape, covers, order_free, shapes
 from tests.test_time import naive, opened, over
 
@@ -93,7 +98,7 @@ def check(case, shape, clock, ops):
                 assert said == (Verb.SAY, Said(dot, touch.happening.stamp, value))
                 if touch in front.chosen:
                     read[dot, path] = said
-        for happening, value in front.shares:
+        for happening, value, _ in front.shares:
             read[happening.dot, place] = Verb.TALLY, Said(happening.dot, happening.stamp, value)
     said = {key for key, (verb, _) in model.entries.items() if verb is Verb.SAY}
     assert said == {
@@ -127,10 +132,10 @@ def test_the_same_over_histories_of_four_events(name):
 @given(STEPS)
 def test_an_explanation_reads_what_the_present_reads_and_its_losers_are_the_other_concurrent_writes(steps):
     """Of replicas that met late or never: title, items, count and note."""
-    for direct in play(steps):
+    for played in play(steps):
 
         @in_loop
-        async def check(direct=direct):
+        async def check(direct=played):
             async with over(direct) as replica:
                 present = await replica.present(HOME)
                 title = await replica.explain(HOME, "title")
@@ -256,3 +261,89 @@ def test_every_lattice_says_its_rule():
     assert ShoppingList.rule
     assert Replica.explain.__doc__
     assert not hasattr(Journal, "rule")
+
+
+class Did(Event):
+    """One operation of a case: on which lattice, which one."""
+
+    case: int
+    op: int
+
+
+class Typed(Event):
+    update: bytes
+
+
+class Unheard(Event):
+    """The reader does not know this type."""
+
+    n: int
+
+
+class Type(Command):
+    text: str
+
+
+class _Everything(Aggregate, base=True):
+    def decide(self, command: Any, given: Any) -> Any:
+        return Typed(self.note.insert(min(1, len(self.note)), command.text, given.replica))
+
+    def effect(self, event: Any) -> Any:
+        match event:
+            case Did(case, op):
+                return WITHOUT_TEXT[case].ops[op].make(getattr(self, f"at{case}"), 0)
+            case Typed(update):
+                return self.note.apply(update)
+        return None
+
+
+FIELDS = {f"at{n}": copy(case.lattice) for n, case in enumerate(WITHOUT_TEXT)} | {"note": Text()}
+Everything = type("Everything", (_Everything,), FIELDS | {"stream": "all", "events": (Did, Typed)})
+Newer = type("Everything", (_Everything,), FIELDS | {"stream": "all", "events": (Did, Typed, Unheard)})
+DEEDS = st.one_of(
+    st.sampled_from([Did(case, op) for case, one in enumerate(WITHOUT_TEXT) for op in range(len(one.ops))]),
+    st.sampled_from([Type("a"), Type("bç"), Unheard(1)]),
+)
+MET = st.tuples(st.just(None), st.integers(0, 2), st.integers(0, 2))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.one_of(st.tuples(DEEDS, st.integers(0, 2), st.just(0)), MET), min_size=1, max_size=25))
+def test_every_place_of_every_lattice_is_explained_whoever_had_seen_what(steps):
+    """Removed before it was there, cleared while another fills it, of a type that is not known: an answer, always.
+
+    At every place, at every path that leads to some, by value and in words; with what the present reads there.
+    """
+    replicas = [direct(name, aggregates=(Newer,)) for name in ("alice", "bob", "carol")]
+    for wall, (what, who, other) in enumerate(steps):
+        one = replicas[who]
+        if isinstance(what, Command):
+            one.execute("all/x", what, wall)
+        elif what is not None:
+            one.append("all/x", [what], wall)
+        elif who != other:
+            one.flush()
+            replicas[other].ingest(list(one.all_slices()))
+            replicas[other].flush()
+
+    @in_loop
+    async def check() -> None:
+        for replica in replicas:
+            replica.flush()
+            reader = direct("reader", aggregates=(Everything,))
+            reader.ingest(list(replica.all_slices()))
+            reader.flush()
+            past = TimeTravel(reader.core, MemoryBackend(reader.log))
+            whole, plain = await past.explain("all/x"), (await past.present("all/x")).plain()
+            assert str(whole)
+            assert whole.value == plain
+            paths = {part.path for part in whole.parts}
+            assert {one.path for one in await past.conflicts("all/x")} <= paths
+            for part in whole.parts:
+                assert (await past.explain("all/x", part.path)).value == part.value
+                for depth in range(1, len(part.path)):
+                    assert str(await past.explain("all/x", part.path[:depth]))
+                if "/" not in "".join(map(str, part.path)):
+                    assert str(await past.explain("all/x", "/".join(map(str, part.path))))
+
+    check()
