@@ -9,6 +9,7 @@ from replica.entry import Entry
 from replica.errors import (
     AnabranchError,
     Closed,
+    CommandIdUsed,
     DamagedLog,
     FileExists,
     FileGone,
@@ -57,6 +58,7 @@ __all__ = [
     "Changed",
     "Closed",
     "Command",
+    "CommandIdUsed",
     "Committed",
     "DamagedLog",
     "Database",

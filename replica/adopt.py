@@ -17,19 +17,21 @@ from typing import NamedTuple
 
 from merge.stamp import Stamp
 from merge.version import VersionVector
-from replica import columns, snapshot
+from replica import snapshot
 from replica.arrange import Gap
 from replica.block import GENESIS, Head, Slice, names_of
 from replica.commit import Commit
 from replica.core import Core
+from replica.decoded import Decoded
 from replica.direct import DirectReplica
 from replica.due import OwnerChanged
 from replica.errors import DamagedLog
 from replica.layout import Layout
 from replica.lineage import Lineage
-from replica.log import BlockStart, Done, Kept, LogRow, Span
+from replica.log import BlockStart, Kept, LogRow, Span
 from replica.members import ReplicaRetired
 from replica.reading import End, Reader
+from replica.run import Run
 from replica.stores import StoresJoined
 
 TELLING = {(kind.__name__, kind.schema) for kind in (OwnerChanged, ReplicaRetired, StoresJoined)}
@@ -151,11 +153,7 @@ def adopt(core: Core, row: LogRow, taken: Taken) -> None:
     draft.add_slice(row.number, piece)
     for told in telling:
         draft.news.append(told)
-    first = piece.after + 1
-    for note, last, when in zip(columns.notes(piece), layout.lasts, map(Stamp._make, layout.stamps), strict=False):
-        if note is not None and note.command is not None:
-            draft.done.append(Done(note.command, first, last, when))
-        first = last + 1
+    draft.done += Run(Decoded(piece), tuple, 0, piece.commits).done
 
 
 def ingest_rest(fork: DirectReplica, pieces: Iterable[Slice]) -> None:

@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from replica.block import GENESIS, Head, Tail
-from replica.commit import Commit, Observed
+from replica.commit import Commit, Note, Observed
 from replica.errors import DamagedLog
 from replica.introduction import read_introduction
 from replica.lineage import Lineage
@@ -69,13 +69,22 @@ def _beside(reader: Reader, row: LogRow, opened: Opened, before: End | None) -> 
     folded = not reader.lineages[row.replica].forked  # else it may have been heard when another history was folded
     for commit in opened.decoded.commits:
         if commit.note is not None and commit.note.command is not None:
-            done = reader.log.command(commit.note.command)
-            if folded if done is None else not (_named(done, commit) or _led_to(reader, done)):
+            if not _is_known(reader, commit, folded):
                 yield f"that it carried out the command {commit.note.command!r}"
     if first == 1 and not row.parent:
         named = read_introduction(opened.decoded.commits[0], {row.store or reader.store}).name
         if named != row.name:
             yield f"the name of its replica, {named!r}"
+
+
+def _is_known(reader: Reader, commit: Commit, folded: bool) -> bool:
+    """It is kept what the id of its command has led to: this commit, or another one that is there."""
+    command = (commit.note or Note()).command or ""
+    found = [reader.log.command(command, stream) for stream in ("", commit.events[0].stream)]
+    known = [done for done in found if done is not None]
+    if any(_named(done, commit) for done in known):
+        return True
+    return all(_led_to(reader, done) for done in known) and (bool(known) or not folded)
 
 
 def _named(done: Done, commit: Commit) -> bool:

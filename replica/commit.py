@@ -82,6 +82,10 @@ def make_note(command: str | None, correlation: str | None, cause: tuple[int, in
     """A note that everybody can read, or None where nothing is noted; InvalidEvent where there is none such."""
     if command is None and correlation is None and cause is None:
         return None
+    if command == "":
+        raise InvalidEvent(
+            'nothing was recorded: the command id is "", as of all who have none. Leave it out, or give a real one.'
+        )
     try:
         plain = None if cause is None else (int(cause[0]), int(cause[1]))
         return _decode_note(msgspec.msgpack.encode(Note(command, correlation, plain)))

@@ -36,10 +36,11 @@ from replica.derive import derive, present_of
 from replica.draft import RECENT, Draft, Memory
 from replica.due import KIND as DUE
 from replica.due import OwnerChanged
-from replica.errors import InvalidEvent, Outdated, PoisonEvent, Refused, UnknownStream
+from replica.errors import CommandIdUsed, InvalidEvent, Outdated, PoisonEvent, Refused, UnknownStream
 from replica.event import Command, Event, EventTypes
 from replica.folding import BULK, catch_up, complain_of_unknown, fold_afresh
 from replica.ingest import Ingested, ingest
+from replica.intent import Intent, decode, encode, intent_of
 from replica.introduction import CATEGORY, OWN_TYPES
 from replica.layout import join
 from replica.lineage import Lineage
@@ -286,11 +287,27 @@ class Core:
     ) -> Committed:
         """Decide on a command, and record the facts it leads to. Refused leaves no trace.
 
-        A command id that was carried out here already leads to what it led to then, and to nothing more.
+        A command that was carried out already, under its id, leads to what it led to then, and to nothing more.
         """
-        done = self._done(note.command) if note is not None and note.command is not None else None
-        if done is not None:
-            return self._committed(done.stamp, done.first, done.last)
+        intent = None
+        if note is not None and note.command is not None:
+            check_name(stream)
+            intent = intent_of(stream, command)
+            done = self.known(note.command, intent)
+            if done is not None:
+                return self._committed(done.stamp, done.first, done.last)
+        return self.decide(stream, command, now, note, expect, intent)
+
+    def decide(
+        self,
+        stream: str,
+        command: Command,
+        now: int,
+        note: Note | None,
+        expect: VersionVector | None = None,
+        intent: Intent | None = None,
+    ) -> Committed:
+        """Decide on a command that was not carried out yet."""
         aggregate, state = self._loaded(stream)
         if expect is not None and not self.now.stands[stream].inside(expect):
             news = self.now.stands[stream].named(self.label)
@@ -302,7 +319,7 @@ class Core:
             self._know_all(stream)
         present = aggregate.present_of(state, stream, self.now.version)
         facts = present.decide(command, Given(now, self.label(self.me), self.random))
-        return self._append(stream, facts, now, note, (aggregate, state))
+        return self._append(stream, facts, now, note, (aggregate, state), intent)
 
     def _know_all(self, stream: str) -> None:
         """Refused where a stream holds events that this code does not know. Missing where nobody has looked."""
@@ -321,13 +338,19 @@ class Core:
         return self._append(stream, events, now, note)
 
     def _append(
-        self, stream: str, facts: Facts, now: int, note: Note | None, loaded: tuple[Decider, Any] | None = None
+        self,
+        stream: str,
+        facts: Facts,
+        now: int,
+        note: Note | None,
+        loaded: tuple[Decider, Any] | None = None,
+        intent: Intent | None = None,
     ) -> Committed:
         """Number, stamp, evolve and record the facts of one decision; `loaded` is the stream that took it."""
         found = addressed(stream, facts)
         if not found:
             return Committed((), None)
-        folds = {} if loaded is None else {stream: loaded}
+        asked, folds = stream, {} if loaded is None else {stream: loaded}
         told: dict[str, tuple[int, int]] = {}
         admitted, made, size = [], [], 0
         for stream, event in found:
@@ -378,32 +401,47 @@ class Core:
             draft.changed[stream] = None
             self.count(stream, events)
         if note is not None and note.command is not None:
-            done = Done(note.command, first, last, stamp)
+            done = Done(note.command, first, last, stamp, intent=encode(intent or Intent(asked)))
             draft.done.append(done)
-            self._remember_command(note.command, done)
+            self._remember_command(done)
         return self._committed(stamp, first, last)
 
     def _committed(self, stamp: Stamp, first: int, last: int) -> Committed:
         label = self.label(stamp.replica)
         return Committed(tuple([Dot(label, seq) for seq in range(first, last + 1)]), stamp)
 
-    def _done(self, command: str) -> Done | None:
-        """What a command id led to; Missing where that has not been looked up."""
+    def known(self, command: str, intent: Intent) -> Done | None:
+        """What a command id has led to already, if it was used for that; Missing where it has not been looked up.
+
+        CommandIdUsed where it was used here for something else.
+        """
+        asked = (command, ""), (command, intent.stream)
         commands = self.now.commands
-        if command not in commands:
-            raise Missing(commands=(command,))
-        return commands[command]
+        unknown = tuple([one for one in asked if one not in commands])
+        if unknown:
+            raise Missing(commands=unknown)
+        here, heard = commands[asked[0]], commands[asked[1]]
+        used = None if here is None else decode(here.intent)
+        if used is None or used.covers(intent):
+            return here or heard
+        assert here is not None
+        if not used.kind and here.stamp.replica != self.me:  # a file of before did not say who had carried it out
+            return heard
+        other = "another " if (used.stream, used.kind) == (intent.stream, intent.kind) else ""
+        raise CommandIdUsed(
+            f"nothing was recorded: the command id {command!r} was used here for {used} "
+            f"({self.dot((here.stamp.replica, here.first))}), and now for {other}{intent}. An id belongs to one "
+            "command in one stream: give this one its own. (A retry sends the same command to the same stream.)"
+        )
 
     def heard_of(self, done: Done) -> None:
         """A command was carried out elsewhere."""
         self.draft.done.append(done)
-        if self.now.commands.get(done.command) is None:
-            self._remember_command(done.command, done)
+        if self.now.commands.get((done.command, done.stream), done) is None:
+            self._remember_command(done)
 
-    def _remember_command(self, command: str, done: Done | None) -> None:
-        memory = self.draft.memory
-        commands = NONE if len(memory.commands) > RECENT else memory.commands
-        memory.commands = commands.set(command, done)
+    def _remember_command(self, done: Done) -> None:
+        self.supply_commands({(done.command, done.stream): done})
 
     def ingest(
         self, pieces: Sequence[Slice], horizon: int | None = None, placed: list[Placed] | Gap | None = None
@@ -426,9 +464,10 @@ class Core:
                 self.complaints.say("snapshot", stream, words)
             fold_afresh(self, stream, loaded)
 
-    def supply_commands(self, commands: Mapping[str, Done | None]) -> None:
-        for command, done in commands.items():
-            self._remember_command(command, done)
+    def supply_commands(self, commands: Mapping[tuple[str, str], Done | None]) -> None:
+        memory = self.draft.memory
+        known: Map[tuple[str, str], Done | None] = NONE if len(memory.commands) > RECENT else memory.commands
+        memory.commands = known.update(commands)
 
     def supply_unknown(self, unknown: Mapping[str, tuple[tuple[str, int], ...]]) -> None:
         memory = self.draft.memory

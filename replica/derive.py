@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from replica.decider import Decider
 from replica.entry import entries
 from replica.members import hear_of_retired
-from replica.owed import carried_out, own, put_due
+from replica.owed import heard_of, own, put_due
 from replica.rows import build, put_event, put_stream, tables_of
 from replica.stores import hear_of_joined
 
@@ -59,7 +59,8 @@ def derive(core: Core) -> None:
         if category in derived.owing:
             put_due(core, stream, present)
     for done in draft.done:
-        carried_out(core, done.command)
+        if done.stream:
+            heard_of(core, done)
 
 
 def present_of(core: Core, stream: str) -> Decider | None:

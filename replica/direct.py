@@ -24,8 +24,9 @@ from replica.digest import digest
 from replica.event import Command, Event, EventTypes
 from replica.folding import fold_within
 from replica.ingest import Ingested
+from replica.intent import Intent, encode
 from replica.introduction import check_label
-from replica.log import Identity, Log, TableFailed
+from replica.log import Done, Identity, Log, TableFailed
 from replica.missing import Missing
 from replica.owed import carry_out, ready, unpark, unsaid
 from replica.projection import Projection
@@ -50,7 +51,7 @@ def load(reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider
         streams = load_streams(reader, missing.streams, aggregate_of, types, missing.limits)
         return lambda core: core.supply_presents(streams)
     if missing.commands:
-        commands = {command: reader.log.command(command) for command in missing.commands}
+        commands = {asked: _command(reader, *asked) for asked in missing.commands}
         return lambda core: core.supply_commands(commands)
     if missing.unknown:
         unknown = {stream: unknown_in(reader, stream, aggregate_of(stream), types) for stream in missing.unknown}
@@ -66,6 +67,15 @@ def load(reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider
             return lambda core: core.supply_boundaries(missing.boundaries[:sought], found)
         found.append((observed.replica, boundary))
     return lambda core: core.supply_boundaries(missing.boundaries, found)
+
+
+def _command(reader: Reader, command: str, stream: str) -> Done | None:
+    """What is known of a command id; also where the file is from before it was kept what an id was used for."""
+    done = reader.log.command(command, stream)
+    if done is None or done.stream or done.intent:
+        return done
+    found = reader.commit(done.stamp.replica, done.first)
+    return done if found is None else done._replace(intent=encode(Intent(found[0].events[0].stream)))
 
 
 class DirectReplica:

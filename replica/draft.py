@@ -20,7 +20,7 @@ from merge.version import NOTHING, VersionVector
 from replica.backlog import NO_BACKLOG, Backlog
 from replica.block import Slice
 from replica.commit import Commit, Observed, Recorded
-from replica.due import Promise
+from replica.due import Owned, Promise
 from replica.event import Event
 from replica.layout import join
 from replica.lineage import Lineage
@@ -57,8 +57,9 @@ class Memory:
     """Of the streams that are loaded: how far they are folded."""
     backlog: Backlog = NO_BACKLOG
     """What presents wait for that are to be folded when somebody asks."""
-    commands: Map[str, Done | None] = Map()
-    """Commands by id, of those that were asked for: what they led to, or None where they were not carried out."""
+    commands: Map[tuple[str, str], Done | None] = Map()
+    """Commands by id and stream (none: here), of those that were asked for: what they led to; None where nothing
+    is known of them."""
     unknown: Map[str, tuple[tuple[str, int], ...]] = Map()
     """By stream, of those that were asked about: the types in it that this code does not know."""
     poison: Map[str, str] = Map()
@@ -76,8 +77,8 @@ class Memory:
     """What is due, by command id."""
     owed: Map[str, Map[str, None]] = Map()
     """The ids of what is due in a stream."""
-    owners: Map[str, tuple[tuple[int, int, int, int], int]] = Map()
-    """Streams that have another owner than the fact says: the stamp and seq that say so, and who."""
+    owners: Map[str, Owned] = Map()
+    """Streams that have another owner than the fact says."""
 
     def copy(self) -> Memory:
         return Memory(

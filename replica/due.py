@@ -13,6 +13,8 @@ Rule 2. The owner carries it out, and nobody else: the replica that recorded the
         (`cause`), unless an `OwnerChanged` in the same stream names another. Everywhere else it is pending.
 Rule 3. The id of the command is a hash of the stream, the cause, the kind of command and its addressee. So it is
         carried out once, however often it is tried, and once more only where somebody else took it over unawares.
+        What anybody else has recorded under that id settles nothing: only a commit of the owner, or of one who
+        owned it before, that answers to that cause does.
 Rule 4. A command that is refused, or cannot be carried out, is parked where status shows it, and tried again when
         a person says so. Until then it holds back nothing else.
 Rule 5. Reactions are to facts and happen once (`replica.reaction`); what is due follows the state, and goes away
@@ -133,6 +135,17 @@ class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
     """It was carried out; the present does not say so yet."""
     parked: str | None = None
     """Why it is not tried any more."""
+
+
+class Owned(msgspec.Struct, frozen=True, array_like=True):
+    """Who owns what is due in a stream, where an `OwnerChanged` has said so."""
+
+    order: tuple[int, int, int, int]
+    """The stamp and seq of the latest that says so,"""
+    owner: int
+    """and whom it names."""
+    former: tuple[int, ...] = ()
+    """Whom others have named, the latest ones."""
 
 
 encode = msgspec.json.Encoder().encode

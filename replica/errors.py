@@ -3,6 +3,7 @@
 AnabranchError
 ├── Refused             a decision said no: nothing was recorded
 │   └── Outdated        the stream has events that the caller had not seen
+├── CommandIdUsed       the command id belongs to another command: nothing was recorded
 ├── InvalidEvent        an event that replicas could not agree on, or too large: nothing was recorded
 ├── UnknownStream       no aggregate of this replica folds that stream
 ├── PoisonEvent         folding an event raised: that one stream has no present, the log is whole
@@ -38,6 +39,10 @@ class Refused(AnabranchError):
 
 class Outdated(Refused):
     """The stream has events that are not in the version which the caller expected. Nothing was recorded."""
+
+
+class CommandIdUsed(AnabranchError):
+    """The command id was used here before, for another command or in another stream. Nothing was recorded."""
 
 
 class InvalidEvent(AnabranchError):

@@ -98,6 +98,12 @@ class Done(NamedTuple):
     last: int
     stamp: Stamp
     """Of the commit; its replica is the one that recorded it."""
+    stream: str = ""
+    """Carried out elsewhere: the stream of the first event. Nothing where it was carried out here."""
+    intent: bytes = b""
+    """Carried out here: what the id was used for (see `replica.intent`)."""
+    cause: tuple[int, int] | None = None
+    """The event that its commit says it answers to. Not kept."""
 
 
 class Kept(NamedTuple):
@@ -167,7 +173,8 @@ class Transaction(NamedTuple):
     own: bool = True
     """It holds own commits, which are acknowledged; others can be fetched again."""
     commands: tuple[Done, ...] = ()
-    """Commands with an id that commits in it carried out."""
+    """Commands with an id that commits in it carried out. One that was carried out here takes the place of what is
+    known of its id (and no stream); of one that was heard of, the first stays."""
     forget: tuple[Span, ...] = ()
     """Keys that are let go, before any are kept."""
     keep: tuple[Kept, ...] = ()
@@ -227,8 +234,8 @@ class Log(Protocol):
     def blocks_of(self, stream: str) -> list[tuple[int, int]]:
         """(log number, first seq) of each block that holds events of the stream."""
 
-    def command(self, command: str) -> Done | None:
-        """The command of that id, if a commit that is known here carried it out; the one that was known first."""
+    def command(self, command: str, stream: str = "") -> Done | None:
+        """What was carried out here under an id; or, in a stream, elsewhere: what was heard of first."""
 
     def kept(self, span: Span, latest: int | None = None) -> list[Kept]:
         """What is kept under the keys of a span, in their order; or under so many of the latest keys."""

@@ -24,7 +24,7 @@ class MemoryLog:
         self._slices: dict[tuple[int, int], list[Slice]] = {}
         self._streams: dict[str, dict[tuple[int, int], None]] = {}
         self._types: dict[tuple[str, int], int] = {}
-        self._commands: dict[str, Done] = {}
+        self._commands: dict[tuple[str, str], Done] = {}
         self._kept: dict[tuple[str, str], bytes] = {}
         self._tables: dict[str, dict[tuple[str | int, ...], list[tuple[Any, ...]]]] = {}
         self._made: dict[str, tuple[str, ...]] = {}
@@ -50,7 +50,8 @@ class MemoryLog:
         for kind, count in transaction.types.items():
             self._types[kind] = self._types.get(kind, 0) + count
         for done in transaction.commands:
-            self._commands.setdefault(done.command, done)
+            asked, known = (done.command, done.stream), done._replace(cause=None)
+            self._commands[asked] = self._commands.get(asked, known) if done.stream else known
         for span in transaction.forget:
             for kept in self.kept(span):
                 del self._kept[kept.kind, kept.key]
@@ -78,8 +79,8 @@ class MemoryLog:
     def blocks_of(self, stream: str) -> list[tuple[int, int]]:
         return list(self._streams.get(stream, ()))
 
-    def command(self, command: str) -> Done | None:
-        return self._commands.get(command)
+    def command(self, command: str, stream: str = "") -> Done | None:
+        return self._commands.get((command, stream))
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         return [(*key, *row) for key, rows in sorted(self._tables.get(table, {}).items()) for row in rows]

@@ -17,7 +17,7 @@ class Missing(Exception):
         *,
         streams: tuple[str, ...] = (),
         limits: Mapping[str, list[Limit]] | None = None,
-        commands: tuple[str, ...] = (),
+        commands: tuple[tuple[str, str], ...] = (),
         unknown: tuple[str, ...] = (),
         ends: tuple[int, ...] = (),
         boundaries: tuple[Observed, ...] = (),
@@ -28,6 +28,7 @@ class Missing(Exception):
         self.limits = limits or {}
         """What the folds of streams must be able to take."""
         self.commands = commands
+        """Command ids, each with a stream: see `Log.command`."""
         self.unknown = unknown
         """Streams of which must be known whether they hold events that this code does not know."""
         self.ends = ends

@@ -13,8 +13,9 @@ from immutables import Map
 
 from replica import due
 from replica.commit import Note
-from replica.due import OwnerChanged, Promise
-from replica.log import Kept, Span
+from replica.due import Owned, OwnerChanged, Promise
+from replica.intent import Intent
+from replica.log import Done, Kept, Span
 from replica.missing import Missing
 from replica.status import DueStatus
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 OWNER = "owner"
 """The kind under which the owners of streams are kept beside the log."""
+FORMER = 16
+"""Former owners of a stream that are remembered: what they have carried out counts, whenever it is heard of."""
 _encode_owner = msgspec.msgpack.Encoder().encode
-decode_owner = msgspec.msgpack.Decoder(tuple[tuple[int, int, int, int], int]).decode
+decode_owner = msgspec.msgpack.Decoder(Owned).decode
 _NONE: Map[str, None] = Map()
 
 
@@ -81,7 +84,7 @@ def put_due(core: Core, stream: str, present: Any) -> None:
                 return
             owner = memory.owners.get(stream)
             known = {key: memory.promises[key] for key in before}
-            after = due.promises(stream, found, known, None if owner is None else owner[1], _correlations(core))
+            after = due.promises(stream, found, known, None if owner is None else owner.owner, _correlations(core))
     for key in before:
         if key not in after:
             core.draft.let_go(Span.one(due.KIND, key))
@@ -103,11 +106,26 @@ def change(core: Core, key: str, promise: Promise) -> None:
     draft.memory.promises = draft.memory.promises.set(key, promise)
 
 
+def heard_of(core: Core, done: Done) -> None:
+    """A command was carried out elsewhere: if it was due, and by whose it was to do, it is due no more."""
+    promise = core.now.promises.get(done.command)
+    if promise is not None and done.cause == promise.cause and _counts(core, promise, done):
+        carried_out(core, done.command)
+
+
 def carried_out(core: Core, key: str) -> None:
-    """A command was carried out, here or elsewhere: if it was due, it is no more."""
+    """A command was carried out: if it was due, it is no more."""
     promise = core.now.promises.get(key)
     if promise is not None and not promise.done:
+        core.complaints.over("promise", key)
         change(core, key, msgspec.structs.replace(promise, done=True, parked=None))
+
+
+def _counts(core: Core, promise: Promise, done: Done) -> bool:
+    """It was carried out here, or by one who owns it, or did before somebody took it over."""
+    owned = core.now.owners.get(promise.stream)
+    former = () if owned is None else owned.former
+    return not done.stream or done.stamp.replica in (promise.owner, promise.cause[0], *former)
 
 
 def carry_out(core: Core, key: str, now: int) -> None:
@@ -122,7 +140,10 @@ def carry_out(core: Core, key: str, now: int) -> None:
             put_due(core, promise.stream, present)
             return
         note = Note(command=key, correlation=promise.correlation, cause=promise.cause)
-        core.execute(promise.to, owed.command, now, note)
+        intent = Intent(promise.to, promise.kind)  # whatever it says: the id names what it answers to
+        done = core.known(key, intent)
+        if done is None or not _counts(core, promise, done):
+            core.decide(promise.to, owed.command, now, note, intent=intent)
     except Missing:
         raise
     except Exception as error:
@@ -216,9 +237,14 @@ def own(core: Core) -> None:
         assert isinstance(changed, OwnerChanged)
         order = *commit.stamp, seq
         known = memory.owners.get(event.stream)
-        if known is None or order > known[0]:
-            memory.owners = memory.owners.set(event.stream, (order, changed.owner))
-            draft.keep(OWNER, event.stream, _encode_owner((order, changed.owner)))
+        later = known is None or order > known.order
+        owner = Owned(order, changed.owner) if known is None or later else known
+        others = dict.fromkeys((changed.owner,) if known is None else (known.owner, changed.owner, *known.former))
+        others.pop(owner.owner, None)
+        owner = msgspec.structs.replace(owner, former=tuple(others)[:FORMER])
+        if owner != known:
+            memory.owners = memory.owners.set(event.stream, owner)
+            draft.keep(OWNER, event.stream, _encode_owner(owner))
 
 
 def _correlations(core: Core) -> dict[tuple[int, int], str | None]:

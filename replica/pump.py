@@ -357,9 +357,14 @@ def _with_later(core: Core, missing: Missing, later: list[_Step[Any]]) -> Missin
         return Missing(streams=(*missing.streams, *more)) if more else missing
     if missing.commands:
         known = core.now.commands
-        commands = dict.fromkeys([step.command for step in later if step.command and step.command not in known])
-        more = [command for command in commands if command not in missing.commands]
-        return Missing(commands=(*missing.commands, *more)) if more else missing
+        asked = [
+            (step.command, stream)
+            for step in later
+            if step.command and isinstance(step.stream, str)
+            for stream in ("", step.stream)
+        ]
+        others = [one for one in dict.fromkeys(asked) if one not in known and one not in missing.commands]
+        return Missing(commands=(*missing.commands, *others)) if others else missing
     return missing
 
 

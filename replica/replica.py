@@ -188,12 +188,14 @@ class Replica(TimeTravel):
     ) -> Committed:
         """Decide on a command and record the facts it leads to; durable when it returns.
 
-        `command_id` makes a retry harmless: what was carried out under it here is not done again, and answers as
-        it did then. (At another replica, which has not heard of it, it is a second decision.) `correlation` and
-        `cause` (a dot) are recorded with the facts. `expect` is a version, such as that of a present: Outdated is
-        raised where the stream has events beyond it.
+        `command_id` makes a retry harmless: the same command to the same stream is not carried out again under it,
+        and is answered as it was then, with the dots that were recorded here. (At another replica, which has not
+        heard of it, it is a second decision. A command that was refused, or led to no event, is decided again.)
+        `correlation` and `cause` (a dot) are recorded with the facts. `expect` is a version, such as that of a
+        present: Outdated is raised where the stream has events beyond it.
 
-        Raises Refused (nothing was recorded), InvalidEvent, UnknownStream, Closed.
+        Raises Refused (nothing was recorded), CommandIdUsed (the id was used here for another command or stream),
+        InvalidEvent, UnknownStream, Closed.
         """
         note = make_note(command_id, correlation, cause)
         core, clock = self._core, self._clock

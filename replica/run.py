@@ -83,7 +83,7 @@ class Run:
 
     @property
     def done(self) -> list[Done]:
-        """The commands that its commits carried out."""
+        """The commands that its commits carried out, as who has heard of them keeps that."""
         decoded = self.decoded
         if not any(decoded.notes):
             return []
@@ -91,7 +91,9 @@ class Run:
         for index in range(self.start, self.stop):
             note, last = decoded.notes[index], decoded.lasts[index]
             if note is not None and note.command is not None:
-                found.append(Done(note.command, last - decoded.counts[index] + 1, last, decoded.stamp(index)))
+                first, stream = last - decoded.counts[index] + 1, decoded.named[decoded.place(index)]
+                if stream:
+                    found.append(Done(note.command, first, last, decoded.stamp(index), stream, b"", note.cause))
         return found
 
 

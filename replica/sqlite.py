@@ -8,7 +8,8 @@
 | fresh    | one slice of a block that is not sealed yet: what one transaction added to one log, the stamp |
 |          | it ends with, and how many events of which types that transaction brought              |
 | stream   | a block that holds events of a stream                                             |
-| command  | a command with an id that was carried out, and the commit that it led to             |
+| command  | a command with an id that was carried out, and the commit that it led to: here (no stream, but |
+|          | what the id was used for), or elsewhere (the stream of its first event)                |
 | type     | how many events of a type there are, without those that fresh slices count            |
 | kept     | what stands beside the log: caches of it, and what concerns this replica alone         |
 | due      | (a view) the commands that are due, see `replica.due`                                |
@@ -92,11 +93,19 @@ CREATE TABLE fresh(number INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER
     wall INTEGER NOT NULL, counter INTEGER NOT NULL, types BLOB, PRIMARY KEY (number, first, last)) WITHOUT ROWID;
 CREATE TABLE stream(stream TEXT NOT NULL, number INTEGER NOT NULL, first INTEGER NOT NULL,
     PRIMARY KEY (stream, number, first)) WITHOUT ROWID;
-CREATE TABLE command(id TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, wall INTEGER NOT NULL,
-    counter INTEGER NOT NULL, replica TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE command(id TEXT NOT NULL, stream TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    wall INTEGER NOT NULL, counter INTEGER NOT NULL, replica TEXT NOT NULL, intent BLOB NOT NULL,
+    PRIMARY KEY (id, stream)) WITHOUT ROWID;
 CREATE TABLE type(name TEXT NOT NULL, schema INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (name, schema)) WITHOUT ROWID;
 """
+_COMMANDS = next(part for part in _SCHEMA.split(";") if "TABLE command(" in part)
+_WITH_STREAMS = f"""
+BEGIN; {_COMMANDS.replace("TABLE command(", "TABLE command__new(")};
+INSERT INTO command__new SELECT id, '', first, last, wall, counter, replica, x'' FROM command;
+DROP TABLE command; ALTER TABLE command__new RENAME TO command; COMMIT;
+"""
+"""Files of before did not keep what an id was used for."""
 _BESIDE = """
 CREATE TABLE IF NOT EXISTS kept(kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (kind, key));
@@ -131,6 +140,7 @@ def _bits(text: str) -> int:
 class SqliteLog:
     """The port of `replica.log` over one SQLite connection. Blocks; lives on one thread."""
 
+    _find_command = "SELECT first, last, wall, counter, replica, intent FROM command WHERE id = ?1 AND stream = ?2"
     checkpoint = 1000
     """Pages in the write-ahead log after which a COMMIT moves them into the file: 4 MB, SQLite's own number."""
 
@@ -173,8 +183,10 @@ class SqliteLog:
         if found not in (FORMAT, OLDER):
             raise _wrong_format(found)
         db.executescript(_BESIDE)
+        if not _has(db, "command", "stream"):
+            db.executescript(_WITH_STREAMS)
         if found == OLDER:
-            if not _has_stores(db):
+            if not _has(db, "log", "store"):
                 db.execute("ALTER TABLE log ADD COLUMN store TEXT NOT NULL DEFAULT ''")
             db.execute(f"UPDATE identity SET format = {FORMAT}")
             db.execute(f"PRAGMA user_version={FORMAT}")
@@ -288,9 +300,10 @@ class SqliteLog:
             db.executemany("INSERT OR IGNORE INTO stream VALUES (?, ?, ?)", transaction.streams)
         if counted is not None:
             self._count(transaction.types)
-        for command, first, last, stamp in transaction.commands:
-            done = command, first, last, stamp.wall, stamp.counter, _hex(stamp.replica)
-            db.execute("INSERT OR IGNORE INTO command VALUES (?, ?, ?, ?, ?, ?)", done)
+        for command, first, last, stamp, stream, intent, _ in transaction.commands:
+            done = command, stream, first, last, stamp.wall, stamp.counter, _hex(stamp.replica), intent
+            how = "IGNORE" if stream else "REPLACE"
+            db.execute(f"INSERT OR {how} INTO command VALUES (?, ?, ?, ?, ?, ?, ?, ?)", done)
         self._write_tables(transaction)
         if transaction.forget:
             db.executemany(f"DELETE FROM kept {_SPAN}", transaction.forget)
@@ -381,15 +394,13 @@ class SqliteLog:
             )
             return found.fetchall()
 
-    def command(self, command: str) -> Done | None:
+    def command(self, command: str, stream: str = "") -> Done | None:
         with _decoding():
-            row = self._db.execute(
-                "SELECT first, last, wall, counter, replica FROM command WHERE id = ?", (command,)
-            ).fetchone()
+            row = self._db.execute(self._find_command, (command, stream)).fetchone()
             if row is None:
                 return None
-            first, last, wall, counter, replica = row
-            return Done(command, first, last, Stamp(wall, counter, _bits(replica)))
+            first, last, wall, counter, replica, intent = row
+            return Done(command, first, last, Stamp(wall, counter, _bits(replica)), stream, intent)
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         db = self._db
@@ -522,9 +533,9 @@ def _wrong_format(found: int) -> WrongFormat:
     )
 
 
-def _has_stores(db: sqlite3.Connection) -> bool:
-    """Files of format 0 did not say at first which store a log is of."""
-    return any(name == "store" for _, name, *_ in db.execute("PRAGMA table_info(log)"))
+def _has(db: sqlite3.Connection, table: str, column: str) -> bool:
+    """A table has a column. (Files of before lack some.)"""
+    return any(name == column for _, name, *_ in db.execute("SELECT * FROM pragma_table_info(?)", (table,)))
 
 
 def _add_types(types: dict[tuple[str, int], int], counted: bytes | None) -> None:
@@ -674,6 +685,8 @@ class _LogToRead(SqliteLog):
             raise WrongFormat("this file is from before, and was not opened for writing since: do that once")
         if found != FORMAT:
             raise _wrong_format(found)
+        if not _has(db, "command", "stream"):  # it was not opened for writing since
+            self._find_command = self._find_command.replace("intent", "x''").replace("stream = ?2", "?2 = ''")
 
 
 class SqliteReader(SqliteThread):

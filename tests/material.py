@@ -84,9 +84,10 @@ def direct(
 def write(replica: DirectReplica, random: Random, steps: int, now: int = NOW) -> None:
     """So many decisions of all kinds, noted and not."""
     last: Dot | None = None
-    for step in range(steps):
+    for _ in range(steps):
         word, when = random.choice(WORDS), now + random.randrange(5_000)
-        note = random.choice([None, None, Note(f"command {step} {replica.core.me}", "ordered 17", last)])
+        so_far = replica.core.memory.version[replica.core.me]
+        note = random.choice([None, None, Note(f"command {so_far} {replica.core.me}", "ordered 17", last)])
         match random.randrange(8):
             case 0:
                 done = replica.execute(HOME, AddItem(word), when, note)

@@ -138,7 +138,7 @@ MUTANTS = [
     Mutant("what is due is carried out by everybody", "replica/owed.py",
            "if promise.owner != core.me or promise.done", "if promise.done"),
     Mutant("a command id is forgotten", "replica/core.py",
-           "            draft.done.append(done)\n            self._remember_command(note.command, done)\n",
+           "            draft.done.append(done)\n            self._remember_command(done)\n",
            "            pass\n"),
     Mutant("what was expected is not looked at", "replica/core.py",
            "not self.now.stands[stream].inside(expect)", "False"),

@@ -80,7 +80,7 @@ def seen(replica: Replica) -> dict[str, Any]:
     status, memory = replica.status(), replica.core.memory
     return {
         "due": [(one.stream, one.command, *map(int, one.cause), one.at) for one in status.due],
-        "owners": {stream: owner for stream, (_, owner) in memory.owners.items()},
+        "owners": {stream: one.owner for stream, one in memory.owners.items()},
         "retired": {int(one.replica) for one in replica.members() if one.retired},
         "stores": memory.stores,
         "tables": [(one.table, one.state) for one in status.projections],

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 
 from merge import LWWRegister
 from merge.version import Dot
-from replica import Aggregate, Command, Due, Event, Ordered, OwnerChanged, Refused, Replica
+from replica import Aggregate, Command, Due, Event, Ordered, OwnerChanged, Refused, Replica, owed
 from replica.arrange import Gap
+from replica.commit import Note as Noted
 from replica.direct import DirectReplica
+from replica.due import promise_id
 from replica.memory import MemoryLog
 from sync import linked
 from tests.loop import in_loop, until
@@ -222,6 +224,61 @@ def test_everybody_who_hears_of_the_commit_knows_that_it_was_carried_out(at_once
     for replica in (alice, bob):
         assert [promise.done for promise in replica.core.memory.promises.values()] == [True]
     assert bob.carry_out(3) == 0
+
+
+@pytest.mark.parametrize("stream", [Q, "questions/others"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("causes", [True, False])
+def test_what_a_stranger_records_under_its_id_settles_no_promise(stream, when, causes):
+    """The id can be worked out beforehand. The owner answers all the same, and nobody takes the stranger's word."""
+    alice, bob, mallory = direct("alice"), direct("bob"), direct("mallory")
+    cause = Dot(alice.core.me, 2)
+    note = Noted(promise_id(Q, Due(Answer("why"), cause)), cause=tuple(cause) if causes else None)
+
+    def claim():
+        mallory.append(stream, [Answered("what", 7)], 1, note)
+        mallory.flush()
+        for one in (alice, bob):
+            meet(mallory, one)
+
+    if when == "before":
+        claim()
+    alice.execute(Q, Ask("why"), 1)
+    alice.flush()
+    meet(alice, bob)
+    meet(alice, mallory)
+    if when == "after":
+        claim()
+    for one in (alice, bob):
+        assert [promise.done for promise in one.core.memory.promises.values()] == [False]
+    assert alice.carry_out(2) == 1
+    assert ("why", alice.core.me) in alice.present(Q).state[1]
+
+
+def test_what_a_former_owner_carried_out_counts_whenever_it_is_heard_of():
+    """Bob, and then carol, take over; what alice and bob had done until then is not done again."""
+    alice, bob, carol = (direct(name, aggregates=(Stubborn,)) for name in ("alice", "bob", "carol"))
+    for what in ("one", "two"):
+        alice.execute(Q, Ask(what), 1)
+    alice.flush()
+    meet(alice, bob)
+    meet(alice, carol)
+    one, _ = sorted(alice.core.memory.promises, key=lambda key: alice.core.memory.promises[key].cause)
+    alice._step(lambda: owed.carry_out(alice.core, one, 2))
+    alice.flush()
+    bob.append(Q, [OwnerChanged(bob.core.me)], 3)
+    bob.flush()
+    meet(bob, carol)
+    bob._step(lambda: [owed.carry_out(bob.core, key, 4) for key in bob.core.memory.promises if key != one])
+    bob.flush()
+    carol.append(Q, [OwnerChanged(carol.core.me)], 5)
+    carol.flush()
+    for other in (alice, bob):
+        meet(other, carol)
+    assert [promise.done for promise in carol.core.memory.promises.values()] == [True, True]
+    assert carol.carry_out(6) == 0
+    again = direct("carol", log=carol.log, aggregates=(Stubborn,))
+    assert again.core.memory.owners[Q].former == carol.core.memory.owners[Q].former == (bob.core.me,)
 
 
 def test_code_without_the_aggregate_leaves_what_is_due_to_code_that_has_it():

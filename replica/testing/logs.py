@@ -179,15 +179,22 @@ class LogConformance:
         assert log.contents().types == {("Added", 1): 2148}
 
     def test_a_command_is_found_by_its_id(self) -> None:
-        """The commit that it led to, also after the log is opened again; nothing for an id that was never used."""
+        """The commit that it led to, also after the log is opened again; nothing for an id that was never used.
+
+        What was carried out here stands apart from what was heard of in some stream, of which the first stays.
+        """
         log, author = self.open(), Author(1)
         transaction = author.write(3)
         assert author.stamp is not None
-        done = Done("pay 17", 1, 3, author.stamp)
-        log.write(transaction._replace(commands=(done,)))
+        done = Done("pay 17", 1, 3, author.stamp, intent=b"for this")
+        heard = Done("pay 17", 2, 2, author.stamp, STREAM)
+        later = Done("pay 17", 3, 3, author.stamp, STREAM, cause=(1, 2))
+        log.write(transaction._replace(commands=(Done("pay 17", 1, 1, author.stamp), heard, later, done)))
         log.close()
         log = self.open()
         assert log.command("pay 17") == done
+        assert log.command("pay 17", STREAM) == heard
+        assert log.command("pay 17", "list/other") is None
         assert log.command("pay 18") is None
 
     def test_what_is_kept_beside_the_log_is_found_by_its_key(self) -> None:
