@@ -30,13 +30,15 @@ from websockets.asyncio import client, server
 from websockets.asyncio.connection import Connection
 from websockets.client import backoff, process_exception
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
-from websockets.frames import CloseCode
+from websockets.frames import Close, CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Origin
 
+from merge.version import printable
 from replica.replica import Replica
 from sync.channel import ChannelClosed
 from sync.conversation import HANDSHAKE, converse
+from sync.discreet import logger
 from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.gate import Gates
 from sync.link import Link, LinkStatus
@@ -64,6 +66,7 @@ BOUNDS: dict[str, Any] = {
     "ping_timeout": 2.0,
     "close_timeout": 1.0,
     "open_timeout": 5.0,
+    "logger": logger,
 }
 _delays = partial(backoff, initial_delay=0.2, min_delay=0.2, max_delay=10.0)
 
@@ -91,13 +94,28 @@ class WebsocketChannel:
 
 
 def _closed(closed: ConnectionClosed) -> ChannelClosed:
-    """What the end of a connection means for the session on it."""
+    """What the end of a connection means for the session on it: whoever found a fault says which."""
     error: ProtocolError | None = None
-    if closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG and not closed.rcvd_then_sent:
-        error = RemoteProtocolError("too-large", f"the peer sent a frame of more than {MAX_FRAME} bytes")
-    elif closed.rcvd is not None and closed.rcvd.code == CloseCode.MESSAGE_TOO_BIG:
-        error = LocalProtocolError("too-large", "a frame from here was over the limit of the peer")
+    if closed.sent is not None and closed.sent.code in _FAULTS and not closed.rcvd_then_sent:
+        kind, what = _FAULTS[closed.sent.code]
+        error = RemoteProtocolError(kind, f"the peer sent {what}: {_reason(closed.sent)}")
+    elif closed.rcvd is not None and closed.rcvd.code in _FAULTS:
+        kind, what = _FAULTS[closed.rcvd.code]
+        error = LocalProtocolError(kind, f"the peer says that this side sent {what}: {_reason(closed.rcvd)}")
     return ChannelClosed(str(closed), error)
+
+
+_FAULTS: dict[int, tuple[str, str]] = {
+    CloseCode.MESSAGE_TOO_BIG: ("too-large", "a message that is over the limits"),
+    CloseCode.PROTOCOL_ERROR: ("unreadable", "what breaks the rules of websockets"),
+    CloseCode.INVALID_DATA: ("unreadable", "text that is no UTF-8"),
+}
+"""What ends a connection because one side did what it must not."""
+
+
+def _reason(close: Close) -> str:
+    """Why one side closed, in its own words."""
+    return printable(close.reason) or "it does not say which"
 
 
 def _is_loopback(host: str) -> bool:
@@ -112,8 +130,8 @@ def _is_loopback(host: str) -> bool:
 class Server:
     """A listening replica: its address, and the links that are up."""
 
-    def __init__(self, replica: Replica, handshake: float) -> None:
-        self._replica, self._handshake = replica, handshake
+    def __init__(self, replica: Replica, token: str | None, max_links: int, handshake: float) -> None:
+        self._replica, self._token, self._max_links, self._handshake = replica, token, max_links, handshake
         self.host, self.port, self.url = "", 0, ""
         self.links: list[Link] = []
         self.ended: deque[LinkStatus] = deque(maxlen=ENDED)
@@ -133,19 +151,17 @@ class Server:
                 log.warning("%s: the link from %s ended: %s", self._replica.name, link.where, link.error)
                 self.ended.append(link.status())
 
-    def _check(
-        self, token: str | None, max_links: int, connection: server.ServerConnection, request: Request
-    ) -> Response | None:
+    def _check(self, connection: server.ServerConnection, request: Request) -> Response | None:
         """Refuse a request, or let it become a link."""
-        if token is not None:
+        if self._token is not None:
             given = " ".join(request.headers.get_all("Authorization"))
-            if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
                 self.refused += 1
                 return connection.respond(HTTPStatus.UNAUTHORIZED, "The token is missing or wrong.\n")
         if self._replica.closed:
             self.refused += 1
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "The replica is closed.\n")
-        if len(self.links) >= max_links:
+        if len(self.links) >= self._max_links:
             self.refused += 1
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many links.\n")
         return None
@@ -180,14 +196,14 @@ async def serve(
             "listen on 127.0.0.1, or say `insecure=True` if a VPN keeps the link private. Nothing was started."
         )
     _check_token(token)
-    here = Server(replica, handshake)
+    here = Server(replica, token, max_links, handshake)
     async with server.serve(
         here._handle,
         host,
         port,
         ssl=ssl,
         origins=[None, *(Origin(origin) for origin in origins)],
-        process_request=partial(here._check, token, max_links),
+        process_request=here._check,
         process_response=here._count,
         **BOUNDS,
     ) as listening:
@@ -215,25 +231,41 @@ async def connect(
     """
     replica.check_loop()
     _check_token(token)
-    parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.port == 0:
-        raise ValueError(f"{url!r} is no address of a peer: it begins with ws:// or wss://, and names a host")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("an address of a peer carries no user and no password: pass `token=`. Nothing was sent.")
-    if ssl is not None and parts.scheme == "ws":
-        raise ValueError(f"`ssl=` was given for {url}, which is in the clear: use wss://. Nothing was sent.")
-    if parts.scheme == "ws" and not insecure and not _is_loopback(parts.hostname):
-        raise ValueError(
-            f"{url} would send the store in the clear. Use wss://, or say `insecure=True` if a VPN keeps the link "
-            "private. Nothing was sent."
-        )
-    link = Link(url)
-    dialling = asyncio.create_task(_dial(replica, link, token, ssl, gates, handshake), name=f"link to {url}")
+    link = Link(_checked(url, ssl, insecure))
+    dialling = asyncio.create_task(
+        _dial(replica, link, url, token, ssl, gates, handshake), name=f"link to {link.where}"
+    )
     try:
         yield link
     finally:
         dialling.cancel()
         await asyncio.gather(dialling, return_exceptions=True)
+
+
+def _checked(url: str, ssl: SSLContext | None, insecure: bool) -> str:
+    """The address of a peer as it is shown: without what a query may hide. ValueError where it is none."""
+    try:
+        parts = urlsplit(url)
+        host, user, password = parts.hostname, parts.username, parts.password
+        wrong = parts.scheme not in ("ws", "wss") or not host or parts.port == 0
+    except ValueError:
+        host, user, password, wrong = "", "@" if "@" in url else None, None, True
+    if user is not None or password is not None:
+        raise ValueError("an address of a peer carries no user and no password: pass `token=`. Nothing was sent.")
+    shown = url.split("?", 1)[0]
+    if wrong or not host:
+        raise ValueError(
+            f"{shown!r} is no address of a peer: it begins with ws:// or wss://, and names a host, and a port "
+            "from 1 to 65535. Nothing was sent."
+        )
+    if ssl is not None and parts.scheme == "ws":
+        raise ValueError(f"`ssl=` was given for {shown}, which is in the clear: use wss://. Nothing was sent.")
+    if parts.scheme == "ws" and not insecure and not _is_loopback(host):
+        raise ValueError(
+            f"{shown} would send the store in the clear. Use wss://, or say `insecure=True` if a VPN keeps the "
+            "link private. Nothing was sent."
+        )
+    return shown
 
 
 def _check_token(token: str | None) -> None:
@@ -252,7 +284,13 @@ class _Connect(client.connect):
 
 
 async def _dial(
-    replica: Replica, link: Link, token: str | None, ssl: SSLContext | None, gates: Gates | None, handshake: float
+    replica: Replica,
+    link: Link,
+    url: str,
+    token: str | None,
+    ssl: SSLContext | None,
+    gates: Gates | None,
+    handshake: float,
 ) -> None:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
@@ -267,7 +305,7 @@ async def _dial(
     try:
         while not link.ended:
             try:
-                await _call(replica, link, headers, tls, gates, handshake, failed)
+                await _call(replica, link, url, headers, tls, gates, handshake, failed)
             except InvalidStatus as refused:
                 link.error = _refusal(link.where, refused)
                 link.ended = link.error.kind in FINAL
@@ -288,6 +326,7 @@ async def _dial(
 async def _call(
     replica: Replica,
     link: Link,
+    url: str,
     headers: dict[str, str],
     tls: dict[str, Any],
     gates: Gates | None,
@@ -300,7 +339,7 @@ async def _call(
     if gates is not None:
         await gates.healed()
     async for connection in _Connect(
-        link.where,
+        url,
         additional_headers=headers,
         process_exception=failed,
         reconnect_delays=_delays,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import tracemalloc
 from random import Random
@@ -283,10 +284,13 @@ async def test_a_token_that_no_header_carries_is_refused_at_once(token):
     ("url", "options", "words"),
     [
         ("ws://user:secret@127.0.0.1:1", {}, "pass `token=`"),
-        ("ws://127.0.0.1:99999", {}, "out of range"),
+        ("http://user:secret@127.0.0.1:1", {}, "pass `token=`"),
+        ("ws://user:secret@127.0.0.1:many", {}, "pass `token=`"),
+        ("ws://127.0.0.1:0/?token=secret", {}, "no address"),
+        ("ws://127.0.0.1:99999", {}, "1 to 65535"),
         ("ws://127.0.0.1:1", {"ssl": ssl.create_default_context()}, "use wss://"),
     ],
-    ids=["user", "port", "tls"],
+    ids=["user", "scheme", "many", "query", "port", "tls"],
 )
 @in_loop
 async def test_an_address_that_cannot_be_meant_is_refused_at_once(url, options, words):
@@ -444,6 +448,53 @@ async def test_an_oversize_frame_ends_the_session_on_both_sides():
         assert closed.value.rcvd.code == 1009
         await until(lambda: server.ended)
         assert "`too-large`" in str(server.ended[0].error)
+
+
+@in_loop
+async def test_a_message_in_too_many_fragments_is_called_that():
+    """Else who looks for the fault looks for a message of many bytes, and there is none."""
+    async with opened("alice") as alice, serve(alice) as server, dial(server.url, max_size=None) as websocket:
+        await websocket.send(hello())
+        with contextlib.suppress(ConnectionClosed):
+            await websocket.send([b""] * 5000)
+        await until(lambda: server.ended)
+        assert "fragments" in server.ended[0].error
+        assert "bytes" not in server.ended[0].error
+
+
+@in_loop
+async def test_what_is_no_websocket_frame_is_called_that():
+    """Else a session that ends by garbage looks like one that ended in good order."""
+    async with opened("alice") as alice, serve(alice) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\xff" * 64)
+        await until(lambda: server.ended)
+        assert "rules of websockets" in server.ended[0].error
+        writer.close()
+
+
+@in_loop
+async def test_no_token_is_logged(caplog):
+    """At DEBUG, on either side, the right one or a wrong one, in a request or in one that cannot be read."""
+    caplog.set_level(logging.DEBUG)
+    async with opened("alice") as alice, opened("bob") as bob, serve(alice, token="right-secret") as server:
+        async with connect(bob, server.url + "/?token=third-secret", token="right-secret") as link:
+            await until(lambda: link.status().in_sync)
+            assert "secret" not in link.status().where
+        async with connect(bob, server.url, token="wrong-secret") as link:
+            await until(lambda: link.ended)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET / HTTP/1.1\r\nAuthorization Bearer right-secret\r\n\r\n")
+        await reader.read()
+        writer.close()
+        assert "secret" not in repr((link, server, link.status(), asyncio.all_tasks()))
+    assert "(not logged)" in caplog.text
+    assert "secret" not in caplog.text
 
 
 @in_loop
