@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from dataclasses import asdict
 
 import msgspec
 from rich.console import Console
@@ -19,7 +18,9 @@ from demo.process import WorkerFailed
 from demo.telling import Teller
 from demo.web.story import PortTaken, show
 from replica.app import NoSuchApp
+from replica.data import to_json
 from replica.scenario import Scenario, ScenarioError
+from sync.terminal import show_all
 
 
 def main() -> int:
@@ -52,6 +53,7 @@ def main() -> int:
     watching.add_argument("--browser", action="store_true", help="open the page as well")
     for story in (parting, selling, playing, teaching):
         story.add_argument("--json", action="store_true", help="say nothing but one JSON object at the end")
+    show_all()
     arguments = parser.parse_args()
     tell = {"lessons": taught, "web": watched, "play": played}.get(arguments.story, told)
     try:
@@ -82,7 +84,7 @@ def told(arguments: argparse.Namespace) -> int:
     else:
         verdict = asyncio.run(partition(arguments.replicas, arguments.seed, teller, broken=arguments.broken))
     if arguments.json:
-        print(msgspec.json.encode(asdict(verdict)).decode())
+        print(to_json(verdict))
     return 0 if verdict.converged else 1
 
 
@@ -110,7 +112,7 @@ def played(arguments: argparse.Namespace) -> int:
     tell_end(report, scenario.rule, teller)
     if arguments.json:
         plain = {"held": report.held, "converged": report.converged, **msgspec.to_builtins(report)}
-        print(msgspec.json.encode(plain).decode())
+        print(to_json(plain))
     return 0 if report.held else 1
 
 

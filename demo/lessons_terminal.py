@@ -24,6 +24,7 @@ from rich.text import Text
 from demo.lessons import LESSONS, Lesson, Moment, Player
 from demo.lessons_view import menu, picture, presents, starting, step_line, verdict
 from demo.playing import Processes, Told, network
+from replica.data import to_json
 from sync.testing import Report
 
 PACE = 0.8
@@ -251,5 +252,5 @@ def lead(lessons: Sequence[Lesson], *, as_json: bool) -> int:
             for lesson, report in zip(lessons, reports, strict=True)
         ]
         whole = {"held": held, "converged": all(report.converged for report in reports), "lessons": plain}
-        print(msgspec.json.encode(whole).decode())
+        print(to_json(whole))
     return 0 if held else 1

@@ -185,6 +185,22 @@ class VersionVector:
         return VersionVector, (dict(self.seqs.items()),)
 
 
+class Named(VersionVector):
+    """A version that is printed, and iterated over, with labels: they are looked up only then."""
+
+    __slots__ = ("_labels",)
+
+    def __init__(self, version: VersionVector, labels: Mapping[int, ReplicaId]) -> None:
+        super().__init__(version.seqs)
+        self._labels = labels
+
+    def __iter__(self) -> Iterator[Dot]:
+        return (Dot(self._labels.get(replica, replica), seq) for replica, seq in super().__iter__())
+
+    def __str__(self) -> str:
+        return str(VersionVector(iter(self)))
+
+
 class Seen:
     """What a version holds, and the events of one replica up to `seq`: the context of an event, made in no time."""
 

@@ -22,7 +22,7 @@ import msgspec
 from immutables import Map
 
 from merge.stamp import Stamp, next_stamp
-from merge.version import Dot, ReplicaId, VersionVector
+from merge.version import Dot, Named, ReplicaId, VersionVector
 from replica import owed
 from replica.arrange import Gap, Placed
 from replica.backlog import BACKLOG, NO_BACKLOG
@@ -200,6 +200,17 @@ class Core:
     def dot(self, dot: tuple[int, int]) -> Dot:
         """The name of an event as people read it, wherever it comes from: `alice:3`."""
         return Dot(self.label(dot[0]), dot[1])
+
+    def named(self, version: VersionVector) -> Named:
+        """The same with labels where it is printed, for those of whom few are."""
+        self.label(self.me)
+        return Named(version, self._labels)
+
+    def noted(self, note: Note | None) -> Note | None:
+        """What a commit says of itself, with the event that it answers to as `dot` names it."""
+        if note is None or note.cause is None:
+            return note
+        return msgspec.structs.replace(note, cause=self.dot(note.cause))
 
     def labelled(self, version: VersionVector) -> VersionVector:
         return VersionVector([(self.label(replica), seq) for replica, seq in version.seqs.items()])

@@ -225,7 +225,7 @@ class DirectReplica:
         self.flush()
         state = self._step(lambda: self.core.state(stream))
         self.flush()
-        return self.core.aggregate_of(stream).present_of(state, stream, self.core.memory.version)
+        return self.core.aggregate_of(stream).present_of(state, stream, self.core.named(self.core.memory.version))
 
     def settled(self, stream: str) -> Any:
         """The present of a stream inside `stable`, as far as it changes at its end alone."""

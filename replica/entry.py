@@ -98,4 +98,4 @@ def entries(core: Core, commit: Commit, context: VersionVector, selection: Selec
             continue
         if decoded is not None and type(decoded).__name__ not in OWN_TYPES and selection.picks(decoded):
             dot = Dot(core.label(commit.replica), seq)
-            yield Entry(event.stream, dot, commit.stamp, context, decoded, commit.note)
+            yield Entry(event.stream, dot, commit.stamp, core.named(context), decoded, core.noted(commit.note))

@@ -20,6 +20,7 @@ from merge.stamp import Stamp
 from merge.version import Dot, ReplicaId, VersionVector
 from replica.commit import Commit, Note
 from replica.event import Event
+from replica.words import shown
 
 if TYPE_CHECKING:
     from replica.core import Core
@@ -92,14 +93,14 @@ class Record:
         return self.note.correlation if self.note else None
 
     def __str__(self) -> str:
-        shown = self.fields
-        if isinstance(shown, dict):
-            shown = ", ".join(f"{name}={_short(value)}" for name, value in shown.items())
-        return f"{self.dot} {self.type}({shown})"
+        said = self.fields
+        if isinstance(said, dict):
+            said = ", ".join(f"{name}={_short(value)}" for name, value in said.items())
+        return f"{self.dot} {self.type}({said})"
 
 
 def _short(value: Any) -> str:
-    return f"<{len(value)} bytes>" if isinstance(value, bytes) and len(value) > SHORT else repr(value)
+    return f"<{len(value)} bytes>" if isinstance(value, bytes) and len(value) > SHORT else shown(value)
 
 
 def records(
@@ -132,5 +133,5 @@ def _record(core: Core, commit: Commit, context: VersionVector, seq: int, unseen
         event = None
     return Record(
         recorded.stream, Dot(core.label(commit.replica), seq), commit.stamp, context, recorded.type,
-        recorded.schema, recorded.payload, event, unseen, commit.note,
+        recorded.schema, recorded.payload, event, unseen, core.noted(commit.note),
     )  # fmt: skip

@@ -23,6 +23,7 @@ Rule 3. What makes no sense is refused before anything is played, with the numbe
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -180,14 +181,28 @@ def typed(one: Said, kinds: Mapping[str, type[Event | Command]]) -> Any:
             f"there is no event or command {name} (there are: {', '.join(sorted(kinds)) or 'none'})"
         )
     try:
-        return msgspec.convert(fields, kinds[name])
+        return msgspec.convert(fields, kinds[name], str_keys=True)
     except msgspec.ValidationError as error:
+        try:
+            if "Infinity" in repr(fields):  # which JSON has no number for
+                return msgspec.convert(fields, kinds[name], str_keys=True, strict=False)
+        except msgspec.ValidationError:
+            pass
         raise ScenarioError(f"{name}: {error}") from error
 
 
 def _line(plain: Any) -> str:
     """JSON on one line, with the spaces that people like."""
-    return msgspec.json.format(msgspec.json.encode(plain), indent=0).decode()
+    return msgspec.json.format(msgspec.json.encode(_finite(plain)), indent=0).decode()
+
+
+def _finite(plain: Any) -> Any:
+    """Plain data with words for the numbers that JSON has not."""
+    if isinstance(plain, float) and not math.isfinite(plain):
+        return "Infinity" if plain > 0 else "-Infinity"
+    if isinstance(plain, dict):
+        return {key: _finite(value) for key, value in plain.items()}
+    return [_finite(value) for value in plain] if isinstance(plain, list | tuple) else plain
 
 
 def _in_words(found: Any, error: str) -> str:

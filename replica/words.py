@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from typing import Any
+from uuid import UUID
 
 
 def order(key: Any) -> tuple[str, Any]:
@@ -21,7 +26,11 @@ def shown(value: Any) -> str:
     if type(value) in (list, tuple):
         inside = ", ".join(map(shown, value))
         return f"[{inside}]" if type(value) is list else f"({inside}{',' if len(value) == 1 else ''})"
-    return repr(value)
+    if isinstance(value, Enum):
+        return shown(value.value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal | Fraction | UUID) else repr(value)
 
 
 def counted(number: int, thing: str) -> str:

@@ -6,7 +6,10 @@ Rule 2. What a command finds goes to standard output. All else (errors, how far 
         standard error, and progress only where that is a terminal.
 Rule 3. History needs nothing but the file. Presents need the aggregates that fold them: `--app shop:Order`, or a
         module in which they are defined, or ANABRANCH_APP.
-Rule 4. The exit code says how it ended (see EXITS). An error is one sentence or two, and never a traceback.
+Rule 4. Nothing is imported from the working directory, which may hold anything, unless an app is named; then it is
+        the last place that is looked into.
+Rule 5. It prints to its end in any locale: see `sync.terminal`. JSON is ASCII, and exports are UTF-8.
+Rule 6. The exit code says how it ended (see EXITS). An error is one sentence or two, and never a traceback.
 """
 
 from __future__ import annotations
@@ -33,13 +36,15 @@ from sync import commands as do
 from sync.errors import ProtocolError
 from sync.formats import FORMATS
 from sync.node import Node
+from sync.terminal import show_all
 
 EXITS = """\
 exit codes: 0 done; 1 something differs or went wrong; 2 the command line makes no sense; 3 there is no such past,
 event, stream or place; 4 another process has the file; 5 the file cannot be used; 6 the peer cannot be reached or
 broke a rule; 130 interrupted
 
-environment: ANABRANCH_APP, as --app (several with commas between); ANABRANCH_TOKEN, what peers must know"""
+environment: ANABRANCH_APP, as --app (several with commas between); ANABRANCH_TOKEN, what peers must know (or it
+stands in a file: --token-file)"""
 DIFFERS, USAGE, NOT_THERE, IN_USE, UNUSABLE, PEER, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
 
 
@@ -113,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     _meet(one)
     one = command(do.export)
     one.add_argument("--format", choices=sorted(FORMATS), required=True)
+    kinds.add_parser("schema", help=do.schema.__doc__, description=do.schema.__doc__)
     return top
 
 
@@ -125,16 +131,44 @@ def _select(one: argparse.ArgumentParser) -> None:
 def _meet(one: argparse.ArgumentParser) -> None:
     one.add_argument("--store", help="what is replicated, for a file that is new")
     one.add_argument("--name", help="what the replica is called, for a file that is new")
+    one.add_argument("--token-file", metavar="F", help="a file with the token that peers must know")
     one.add_argument(
         "--insecure",
         action="store_true",
-        help="no TLS off loopback: a VPN keeps the link private (ANABRANCH_TOKEN: a token)",
+        help="no TLS off loopback: a VPN keeps the link private (a token: --token-file, ANABRANCH_TOKEN)",
     )
 
 
+def _leave_folder() -> None:
+    """Take the working directory out of the path of modules, where `python -m` has put it (Rule 4)."""
+    here, ours = os.path.realpath("."), os.path.realpath(Path(__file__).parent.parent)
+    said = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
+    if here != ours and sys.path and os.path.realpath(sys.path[0]) == here and sys.path[0] not in said:
+        del sys.path[0]
+
+
+def _look_for(app: list[str]) -> None:
+    """Let the modules of an app be found in the working directory, behind all others."""
+    if app and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def _token(args: argparse.Namespace) -> str | None:
+    """What peers must know. It never stands in the command line, which others on the machine can read."""
+    path = getattr(args, "token_file", None)
+    if path is None:
+        return os.environ.get("ANABRANCH_TOKEN")
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misused(f"the token cannot be read from {path}: {error}") from error
+
+
 async def _run(args: argparse.Namespace) -> int:
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    if args.command == "schema":
+        do.schema()
+        return 0
+    _look_for(args.app)
     aggregates, projections = load(args.app)
     if not args.writes:
         async with ReadOnly.open(args.file, aggregates=aggregates, projections=projections) as past:
@@ -152,16 +186,21 @@ async def _run(args: argparse.Namespace) -> int:
     }
     async with Node.open(
         args.file, store=store, name=name, aggregates=aggregates, projections=projections,
-        token=os.environ.get("ANABRANCH_TOKEN"), **met,
+        token=_token(args), **met,
     ) as node:  # fmt: skip
         return await args.run(node, args) or 0
 
 
 def main(words: list[str] | None = None) -> int:
     """Run one command; how it ended."""
+    show_all()
+    _leave_folder()
     args = parser().parse_args(words)
     try:
-        return asyncio.run(_run(args))
+        ended = asyncio.run(_run(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return ended
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # whoever read has read enough
@@ -184,7 +223,7 @@ def _code(error: Exception) -> int | None:
         (FileInUse, IN_USE),
         ((StoreError, PermissionError), UNUSABLE),
         ((do.PeerAway, ProtocolError, ConnectionError), PEER),
-        (AnabranchError, DIFFERS),
+        ((AnabranchError, OSError), DIFFERS),
         (ValueError, USAGE),
     ]
     return next((code for kind, code in kinds if isinstance(error, kind)), None)

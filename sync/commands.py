@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import time
@@ -16,11 +17,9 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
-from merge.stamp import Stamp
 from replica.cut import plain, replica_called, shown_time
-from replica.difference import ABSENT
+from replica.data import to_json
 from replica.errors import AnabranchError, NoSuchPlace
-from replica.explain import Act, Explanation
 from replica.folding import unfolded
 from replica.graph import ASCII, LINES, Drawn, Graph
 from replica.history import Record
@@ -30,9 +29,10 @@ from replica.readonly import ReadOnly
 from replica.status import Divergence
 from replica.travel import TimeTravel
 from replica.words import counted, shown
-from sync.formats import FORMATS, as_plain, to_json
+from sync import output
+from sync.formats import FORMATS
 from sync.node import Node
-from sync.terminal import Bar, columns, interrupted, tell, writes
+from sync.terminal import Bar, columns, in_utf8, interrupted, tell, writes
 
 EVENT = re.compile(r":\d+$")
 """What ends like this is an event, unless a stream is called so."""
@@ -68,7 +68,7 @@ async def log(past: ReadOnly, args: argparse.Namespace) -> None:
         drawn = graph.draw(kept) if graph is not None else [Drawn("", ())] * len(kept)
         for record, (lanes, seen) in zip(kept, drawn, strict=True):
             width = max(width, len(lanes))
-            line = to_json(as_plain(record)) if args.json else _line(record)
+            line = to_json(output.event(record)) if args.json else _line(record)
             if graph is not None and not args.json:
                 beside = f"  (seen {' '.join(map(str, seen))})" if seen else ""
                 line = f"{lanes:<{width}}  {line}{beside}"[:room]
@@ -127,7 +127,7 @@ async def _event(past: ReadOnly, args: argparse.Namespace) -> None:
     dot = past.dot(args.what)
     record = await past.record(dot)
     if args.json:
-        tell(to_json(as_plain(record)))
+        tell(to_json(output.event(record)))
         return
     rows = [("event", str(record)), ("stream", record.stream), ("recorded", shown_time(record.stamp))]
     rows += [("observed", str(record.context) or "nothing")]
@@ -142,7 +142,7 @@ async def at(past: ReadOnly, args: argparse.Namespace) -> None:
         await _presents(past, args, args.streams)
         return
     version = await past.cut(args.cut)
-    tell(to_json({"cut": str(version), "version": plain(version)}) if args.json else str(version) or "nothing")
+    tell(to_json(output.cut(version)) if args.json else str(version) or "nothing")
 
 
 async def _presents(past: ReadOnly, args: argparse.Namespace, streams: Iterable[str]) -> None:
@@ -150,7 +150,7 @@ async def _presents(past: ReadOnly, args: argparse.Namespace, streams: Iterable[
     for stream in streams:
         value = (await view.present(await _known(past, stream))).plain()
         if args.json:
-            tell(to_json({"stream": stream, "cut": str(view.version), "present": value}))
+            tell(to_json(output.Present(stream=stream, cut=str(view.version), present=value)))
             continue
         tell(f"{stream} at {view.version or 'nothing'}")
         _table([(f"  {name}", shown(item)) for name, item in value.items()] if isinstance(value, dict) else [])
@@ -168,7 +168,7 @@ async def history(past: ReadOnly, args: argparse.Namespace) -> None:
         upto=args.at,
     ):
         if args.json:
-            tell(to_json(as_plain(record)))
+            tell(to_json(output.event(record)))
         else:
             beside = " ".join(map(str, record.concurrent))
             tell(_line(record) + (f"  (not having seen {beside})" if beside else ""))
@@ -177,22 +177,13 @@ async def history(past: ReadOnly, args: argparse.Namespace) -> None:
 async def diff(past: ReadOnly, args: argparse.Namespace) -> None:
     """What differs between two presents of a stream, and the events between them."""
     found = await past.diff(await _known(past, args.stream), args.a, args.b)
-    if not args.json:
-        tell(found)
-        return
-    changes = []
-    for change in found.changes:
-        both = {"before": change.before, "after": change.after}
-        changes.append({"path": change.path} | {name: value for name, value in both.items() if value is not ABSENT})
-    gained, lost = [as_plain(one) for one in found.gained], [as_plain(one) for one in found.lost]
-    cuts = {"a": str(found.a), "b": str(found.b)}
-    tell(to_json({"stream": found.stream, **cuts, "changes": changes, "gained": gained, "lost": lost}))
+    tell(to_json(output.differences(found)) if args.json else found)
 
 
 async def explain(past: ReadOnly, args: argparse.Namespace) -> None:
     """Why a stream reads as it does, at a place or everywhere."""
     found = await past.explain(await _known(past, args.stream), args.path, args.at)
-    tell(to_json(_explained(found)) if args.json else found)
+    tell(to_json(output.reason(found)) if args.json else found)
 
 
 async def conflicts(past: ReadOnly, args: argparse.Namespace) -> None:
@@ -202,7 +193,7 @@ async def conflicts(past: ReadOnly, args: argparse.Namespace) -> None:
         for found in await past.conflicts(await _known(past, stream), args.at):
             if not first and not args.json:
                 tell("")
-            tell(to_json(_explained(found)) if args.json else found)
+            tell(to_json(output.reason(found)) if args.json else found)
             first = False
     if first and not args.json:
         tell("no conflict stands open")
@@ -212,26 +203,9 @@ def _is_folded(past: TimeTravel, stream: str) -> bool:
     return stream.split("/", 1)[0] in past.core.aggregates
 
 
-def _explained(found: Explanation) -> dict[str, Any]:
-    def act(one: Act) -> dict[str, Any]:
-        return as_plain(one.record) | {"did": one.did, "value": one.value, "unseen": list(map(str, one.unseen))}
-
-    return {
-        "stream": found.stream,
-        "path": found.path,
-        "value": found.value,
-        "kind": found.kind,
-        "rule": found.rule,
-        "read": [act(one) for one in found.read],
-        "lost": [act(one) for one in found.lost],
-        "earlier": [act(one) for one in found.earlier],
-        "shares": [{"author": str(one.author), "value": one.value, "dot": str(one.dot)} for one in found.shares],
-        "parts": [_explained(part) for part in found.parts],
-    }
-
-
 async def export(past: ReadOnly, args: argparse.Namespace) -> None:
     """The log as other tools read it."""
+    in_utf8()
     async for line in FORMATS[args.format](past.commits(upto=args.at)):
         tell(line)
 
@@ -241,8 +215,7 @@ async def verify(past: ReadOnly, args: argparse.Namespace) -> int:
     with Bar("verifying") as bar:
         found = await past.verify(*args.streams, progress=bar)
     if args.json:
-        words = {"blocks": found.blocks, "streams": found.streams, "snapshots": found.snapshots}
-        tell(to_json({**words, "tables": found.tables, "differences": found.differences}))
+        tell(to_json(output.checked(found)))
     else:
         for difference in found.differences:
             tell(difference)
@@ -264,16 +237,25 @@ async def status(past: ReadOnly, args: argparse.Namespace) -> None:
     left = unfolded(core) if core.aggregates else ()
     alarms = core.comparisons.divergences
     if args.json:
-        types = {f"{name} {schema}": events for (name, schema), events in sorted(core.memory.types.items())}
-        found = {
-            "store": past.store, "replica": f"{int(core.me):016x}", "name": past.name,
-            "version": plain(past.version), "cut": str(past.version), "stable": str(core.labelled(core.stable)),
-            "types": types, "open_in": process,
-            "members": [{"name": str(m.replica), "behind": m.behind, "retired": m.retired} for m in members],
-            "unfolded": [{"why": one.why, "what": one.what, "events": one.events} for one in left],
-            "alarms": [_alarm(one) for one in alarms],
-        }  # fmt: skip
-        tell(to_json(found))
+        state = output.State(
+            store=past.store,
+            replica=output.id_of(core.me),
+            name=past.name,
+            version=plain(past.version),
+            cut=str(past.version),
+            stable=str(core.labelled(core.stable)),
+            types={f"{name} {schema}": events for (name, schema), events in sorted(core.memory.types.items())},
+            open_in=process,
+            members=[
+                output.MemberState(
+                    name=str(one.replica), replica=output.id_of(one.replica), behind=one.behind, retired=one.retired
+                )
+                for one in members
+            ],
+            unfolded=[output.Left(why=one.why, what=one.what, events=one.events) for one in left],
+            alarms=[*map(output.alarm, alarms)],
+        )
+        tell(to_json(state))
         return
     events = sum(core.memory.types.values())
     rows = [
@@ -296,30 +278,22 @@ async def status(past: ReadOnly, args: argparse.Namespace) -> None:
     _table(rows)
 
 
-def _alarm(one: Divergence) -> dict[str, Any]:
-    """What a peer reads differently."""
-    event = None if one.event is None else str(one.event)
-    words = {
-        "stream": one.stream,
-        "peer": str(one.peer),
-        "since": shown_time(Stamp(one.since, 0, 0)),
-        "event": event,
-    }
-    return {**words, "type": one.type, "here": one.here, "there": one.there, "fault": one.fault, "what": one.what}
-
-
 def _table(rows: list[tuple[str, str]]) -> None:
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         tell(f"{name:<{width}}  {value}")
 
 
+def schema() -> None:
+    """What the other commands print with --json, as JSON Schema (no file is needed)."""
+    tell(json.dumps(output.schema(), indent=2))
+
+
 async def fork(past: ReadOnly, args: argparse.Namespace) -> None:
     """A second past, in a file of its own."""
     with Bar("copying") as bar:
         made = await past.fork(args.new, args.at, name=args.name, progress=bar)
-    cut = {"version": plain(made.version), "cut": str(made.version)}
-    tell(to_json({"path": made.path, "name": made.name, **cut, "events": made.events}) if args.json else made)
+    tell(to_json(output.copied(made)) if args.json else made)
 
 
 # --- writing ---
@@ -329,24 +303,14 @@ async def join(node: Node, args: argparse.Namespace) -> None:
     """The past of another file comes in."""
     with Bar("joining") as bar:
         found = await node.replica.join(args.other, become_one=args.become_one, progress=bar)
-    if not args.json:
-        tell(found)
-        return
-    said = {"other": found.other, "events": found.events, "cut": str(found.version), "waiting": found.waiting}
-    lists = {
-        "streams": dict(found.streams),
-        "met": found.met,
-        "stores": found.stores,
-        "second_histories": list(map(str, found.forked)),
-    }
-    tell(to_json({**said, **lists, "conflicts": [_explained(one) for one in found.conflicts]}))
+    tell(to_json(output.taken(found)) if args.json else found)
 
 
 async def serve(node: Node, args: argparse.Namespace) -> None:
     """Answer peers, and dial others, until interrupted."""
     stop, replica = interrupted(), node.replica
     url = node.server.url if node.server else None
-    said = {"name": replica.name, "store": replica.store, "url": url, "cut": str(replica.version)}
+    said = output.Serving(name=replica.name, store=replica.store, url=url, cut=str(replica.version))
     words = f"{replica.name} serves {replica.store} at {url}, with {replica.version or 'nothing yet'}"
     tell(to_json(said) if args.json else f"{words}. Ctrl-C ends it.", flush=True)
     seen: dict[str, str] = {}
@@ -356,14 +320,16 @@ async def serve(node: Node, args: argparse.Namespace) -> None:
             state = f"{link.peer or link.where} {link.error or ('in sync' if link.in_sync else link.state)}"
             if seen.get(link.where) != state:
                 seen[link.where] = state
-                tell(to_json({"link": link.where, "state": state}) if args.json else state, flush=True)
+                tell(to_json(output.LinkState(link=link.where, state=state)) if args.json else state, flush=True)
         found = set(replica.status().divergences)
         for alarm in sorted(found - alarms, key=lambda one: (one.stream, one.peer)):
-            tell(to_json({"alarm": _alarm(alarm)}) if args.json else f"ALARM {alarm}", flush=True)
+            line = to_json(output.Alarmed(alarm=output.alarm(alarm))) if args.json else f"ALARM {alarm}"
+            tell(line, flush=True)
         alarms = found
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), LOOK)
-    tell(to_json({"cut": str(replica.version)}) if args.json else f"ended at {replica.version or 'nothing'}")
+    ended = output.Ended(cut=str(replica.version))
+    tell(to_json(ended) if args.json else f"ended at {replica.version or 'nothing'}")
 
 
 async def sync(node: Node, args: argparse.Namespace) -> None:
@@ -375,12 +341,12 @@ async def sync(node: Node, args: argparse.Namespace) -> None:
         if link.ended or time.monotonic() > until:
             why = link.status().error or "it did not come to rest"
             raise PeerAway(
-                f"{args.url} and this are not in step after {args.timeout:g} s: {why}. Nothing was lost."
+                f"{link.where} and this are not in step after {args.timeout:g} s: {why}. Nothing was lost."
             )
         await asyncio.sleep(0.02)
     peer = link.status().peer
     events = sum(map(len, before.missing(replica.version).values()))
     if args.json:
-        tell(to_json({"peer": str(peer), "cut": str(replica.version), "events": events}))
+        tell(to_json(output.Met(peer=str(peer), cut=str(replica.version), events=events)))
     else:
         tell(f"in step with {peer}: {counted(events, 'event')} came in, now at {replica.version or 'nothing'}")

@@ -2,7 +2,7 @@
 
 | format  | what stands there for an event                                                    |
 |---------|-----------------------------------------------------------------------------------|
-| jsonl   | one JSON object: dot, stream, type, time, fields, what its author had observed     |
+| jsonl   | one JSON object, as `log --json` prints it (see `sync.output`)                     |
 | shiviz  | the event, then its host and vector clock; the first line says how to read that     |
 | mermaid | a note over its author, and an arrow from whatever that had newly observed          |
 
@@ -12,65 +12,23 @@ Source: the log format of ShiViz (bestchai.bitbucket.io/shiviz) and Mermaid's se
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Set
-from typing import Any
-
-import msgspec
+from collections.abc import AsyncIterator
 
 from merge.version import VersionVector
-from replica.cut import plain, shown_time
+from replica.data import to_json
 from replica.history import Record
-from replica.words import order, shown
+from sync.output import event
 
 SHIVIZ = r"(?<event>.*)\n(?<host>\S*) (?<clock>{.*})"
 """How ShiViz reads what `shiviz` writes: the first line of its file."""
 _NOT_IN_MERMAID = re.compile(r"[;#\n\r]")
 
 
-def as_plain(record: Record) -> dict[str, Any]:
-    """An event, for JSON."""
-    note = record.note
-    found = {
-        "dot": str(record.dot),
-        "replica": f"{int(record.dot.replica):016x}",
-        "seq": record.dot.seq,
-        "stream": record.stream,
-        "type": record.type,
-        "schema": record.schema,
-        "time": shown_time(record.stamp),
-        "stamp": [record.stamp.wall, record.stamp.counter],
-        "fields": record.fields,
-        "observed": plain(record.context),
-    }
-    if note is not None:
-        cause = None if note.cause is None else {"replica": f"{note.cause[0]:016x}", "seq": note.cause[1]}
-        said = {"command": note.command, "correlation": note.correlation, "cause": cause}
-        found |= {name: value for name, value in said.items() if value is not None}
-    if record.concurrent:
-        found["concurrent"] = [str(dot) for dot in record.concurrent]
-    return found
-
-
-def to_json(value: Any) -> str:
-    """One line of JSON: sets as sorted lists, bytes in base64, keys as text, and all else as Python shows it."""
-    return msgspec.json.encode(_jsonable(value)).decode()
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else shown(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, Set):
-        return [_jsonable(item) for item in sorted(value, key=order)]
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    return value if value is None or isinstance(value, str | int | float | bytes) else shown(value)
-
-
 async def jsonl(decisions: AsyncIterator[tuple[Record, ...]]) -> AsyncIterator[str]:
     """JSON lines, one an event, causes first."""
     async for decision in decisions:
         for record in decision:
-            yield to_json(as_plain(record))
+            yield to_json(event(record))
 
 
 async def shiviz(decisions: AsyncIterator[tuple[Record, ...]]) -> AsyncIterator[str]:

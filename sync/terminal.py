@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
+import io
 import shutil
 import signal
 import sys
@@ -16,10 +18,40 @@ EVERY = 0.1
 WIDTH = 30
 
 
+PLAIN = str.maketrans("●│─┼├┤✓✗━╌╍▶◀…", "*|-+++vx=~~><.")
+"""What stands for signs that a terminal has not."""
+
+
+def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    found = error.object[error.start : error.end].translate(PLAIN)
+    return "".join(c if c.isascii() else ascii(c)[1:-1] for c in found), error.end
+
+
+codecs.register_error("anabranch.plainly", _plainly)
+
+
+def show_all() -> None:
+    """From here on print what a terminal or a pipe cannot show in other signs, or as escapes, and never fail on it.
+
+    Any locale will do: the C one of a container, a Windows code page, what PYTHONIOENCODING says.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="anabranch.plainly")
+
+
+def in_utf8() -> None:
+    """Write what is for other programs as UTF-8, in any locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+
+
 def writes(signs: str) -> bool:
     """Can standard output show these?"""
     try:
-        signs.encode(sys.stdout.encoding or "ascii")
+        signs.encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except UnicodeEncodeError:
         return False
     return True
@@ -32,7 +64,7 @@ def tell(words: object, *, flush: bool = False) -> None:
 
 def columns() -> int | None:
     """Columns of a line, where standard output is a terminal; None where lines may be of any length."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else None
 
 
 class Bar:
@@ -49,7 +81,7 @@ class Bar:
         return self
 
     def __call__(self, done: int, total: int) -> None:
-        if not sys.stderr.isatty() or time.monotonic() < self._next:
+        if not (sys.stderr and sys.stderr.isatty()) or time.monotonic() < self._next:
             return
         full = WIDTH * done // max(total, 1)
         bar = "#" * full + "-" * (WIDTH - full)

@@ -432,6 +432,23 @@ def test_every_command_is_tested_and_explained():
         assert re.search(rf'(shown|Terminal)\("{name}"', source), f"no test runs {name} in a terminal"
 
 
+def test_the_shape_of_json_is_printed():
+    """For programs that read what the commands print; see tests/test_json.py."""
+    assert json.loads(shown("schema"))["$defs"]
+
+
+def test_a_token_may_stand_in_a_file(tmp_path):
+    """The command line can be read by others on the machine, so it has no token."""
+    (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "other").write_text("another\n")
+    words = "--store", "shop", "--name", "zoe", "--timeout", "5"
+    hub = "--token-file", tmp_path / "token", "--store", "shop", "--name", "hub"
+    with serving(tmp_path / "hub.db", *hub) as (_, url):
+        piped("sync", tmp_path / "zoe.db", url, *words, "--token-file", tmp_path / "token")
+        wrong = piped("sync", tmp_path / "zoe.db", url, *words, "--token-file", tmp_path / "other", code=6)
+    assert "asks for another token" in wrong
+
+
 def test_a_long_work_shows_how_far_it_has_come():
     """A bar where standard error is a terminal, gone when the work is done; nothing where it is none."""
     work = "with Bar('copying') as bar:\n    time.sleep(0.11)\n    bar(512, 2048)"

@@ -50,6 +50,10 @@ async def test_an_entry_says_all_that_the_log_says_of_an_event():
         assert (milk.cause, milk.command, milk.correlation) == (None, None, None)
         assert (eggs.cause, eggs.command, eggs.correlation) == (milk.dot, "c 1", "breakfast")
         assert milk.dot in eggs.context
+        assert (str(eggs.cause), str(eggs.context)) == ("alice:2", "alice:2"), (
+            "as the log names the event everywhere"
+        )
+        assert str((await take(alice.history(HOME), 2))[1].cause) == "alice:2"
         assert 0 <= (eggs.time - milk.time).total_seconds() < 60
 
 

@@ -29,9 +29,9 @@ from demo.web.panes import panes, part, shown
 from demo.worker import Answer, Clock, say, serve_requests
 from merge import NOTHING
 from replica import AnabranchError, Explanation, Record, Replica
+from replica.data import to_json
 from replica.decider import Decider
 from sync import Gates, Node, connect
-from sync.formats import to_json
 
 PAUSE = 0.05
 """Seconds between two tellings, at least."""

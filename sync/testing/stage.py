@@ -13,11 +13,11 @@ from typing import Any, Protocol, Self
 import msgspec
 
 from merge.version import VersionVector
+from replica.data import to_json
 from replica.decider import Decider
 from replica.errors import AnabranchError
 from replica.status import DueStatus
 from replica.step import Write
-from sync.formats import to_json
 from sync.gate import Gate, Gates
 
 
