@@ -21,6 +21,7 @@ from replica.core import Committed, Core, Settled
 from replica.cut import settled_cut
 from replica.decider import Decider
 from replica.digest import digest
+from replica.errors import WrongStore
 from replica.event import Command, Event, EventTypes
 from replica.folding import fold_within
 from replica.ingest import Ingested
@@ -84,22 +85,27 @@ class DirectReplica:
     def __init__(
         self,
         log: Log,
-        store: str,
-        name: str,
+        store: str | None,
+        name: str | None,
         aggregates: Iterable[type[Decider]],
         *,
         random: Random,
         identity: Identity | None = None,
         projections: Iterable[type[Projection]] = (),
     ) -> None:
-        check_label("store", store)
-        check_label("name", name)
         contents = log.contents()
+        identity = identity or contents.identity
         if identity is None:
-            identity = contents.identity or Identity(store, random.getrandbits(64), name, ())
+            if store is None or name is None:
+                raise ValueError("this log holds no replica yet: say what it replicates and what it is called")
+            check_label("store", store)
+            check_label("name", name)
+            identity = Identity(store, random.getrandbits(64), name, ())
+        if store not in (None, identity.store):
+            raise WrongStore(f"this log belongs to the store {identity.store!r}, not to {store!r}")
         self.log = log
         self.core = Core(
-            store, aggregates, contents, identity, random, projections=projections, beside=read_beside(log)
+            identity.store, aggregates, contents, identity, random, projections=projections, beside=read_beside(log)
         )
         check_schemas(self.core, log)
         self.listeners: list[Callable[[Settled], None]] = []

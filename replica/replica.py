@@ -103,8 +103,8 @@ class Replica(TimeTravel):
         cls,
         path: str | os.PathLike[str] = MEMORY,
         *,
-        store: str,
-        name: str,
+        store: str | None = None,
+        name: str | None = None,
         aggregates: Iterable[type[Decider]],
         projections: Iterable[type[Projection]] = (),
         reactions: Sequence[Reaction] = (),
@@ -118,21 +118,25 @@ class Replica(TimeTravel):
         """A replica over the file at `path` (made if there is none; ":memory:" for none at all).
 
         `store` names what is replicated: only replicas of one store talk to each other. `name` is a label for
-        people. `durability` is "full" (an acknowledged command survives power loss) or "normal" (it survives
-        the end of the process; after power loss, or an end without close, the replica goes on under a new id).
+        people. A file that is there knows both, and they may be left out. `durability` is "full" (an acknowledged
+        command survives power loss) or "normal" (it survives the end of the process; after power loss, or an end
+        without close, the replica goes on under a new id).
         `clock` gives whole wall ms since 1970, `random` ids and chance.
 
         Raises FileInUse, WrongStore, WrongFormat, StoreError; TypeError, ValueError for a name or a clock that
-        others could not take.
+        others could not take, or where a new file is given no names.
         """
         if durability not in ("full", "normal"):
             raise ValueError(f'durability is "full" or "normal", and not {durability!r}')
-        check_label("store", store)
-        check_label("name", name)
+        for what, label in (("store", store), ("name", name)):
+            if label is not None:
+                check_label(what, label)
         clock = checked(clock)
         clock()  # a clock that gives nonsense is told here, and not to whoever writes first
         random = random or SystemRandom()
         place = file_at(path)
+        if backend is None and (store is None or name is None) and not os.path.exists(place):
+            raise _unnamed(place)
         async with AsyncExitStack() as stack:
             mark = None
             if backend is None:
@@ -143,10 +147,12 @@ class Replica(TimeTravel):
                     backend = SqliteThread(place, full=durability == "full")
             opened = await stack.enter_async_context(connected(backend))
             contents = await opened.run(lambda log: log.contents())
-            identity = _identify(contents, store, name, mark, random)
+            identity = _identify(contents, store, name, mark, random, place)
             identity = identity._replace(clean=durability == "full")
             beside = await opened.run(read_beside)
-            core = Core(store, aggregates, contents, identity, random, projections=projections, beside=beside)
+            core = Core(
+                identity.store, aggregates, contents, identity, random, projections=projections, beside=beside
+            )
             await opened.run(lambda log: check_schemas(core, log))
             replica = cls(core, opened, mark, clock, durability, reactions, feeds, exports)
             if mark is not None:
@@ -381,7 +387,9 @@ class Replica(TimeTravel):
             if not (version <= self.version or self.closed):
                 await reached.wait()
         if not version <= self.version:
-            raise Closed(f"{self.name} was closed before it had observed {version}") from self._pump.failure
+            raise Closed(
+                f"{self.name} was closed before it had observed {self._core.named(version)}"
+            ) from self._pump.failure
 
     def members(self) -> tuple[Member, ...]:
         """Who takes part, and how much of what is held here each is not known to have observed.
@@ -398,7 +406,9 @@ class Replica(TimeTravel):
                 changed.clear()
                 await changed.wait()
         if not version <= self._core.stable:
-            raise Closed(f"{self.name} was closed before {version} was settled") from self._pump.failure
+            raise Closed(
+                f"{self.name} was closed before {self._core.named(version)} was settled"
+            ) from self._pump.failure
 
     async def retire(self, member: ReplicaId | str) -> Committed:
         """Record that a replica takes part no more, so that nobody waits for it: an id, its 16 digits, or its name.
@@ -540,15 +550,27 @@ class Replica(TimeTravel):
         await self._backend.run(lambda log: log.write(Transaction([], [], [], [], {}, identity)))
 
 
-def _identify(contents: Contents, store: str, name: str, mark: MarkFile | None, random: Random) -> Identity:
+def _unnamed(path: str) -> ValueError:
+    return ValueError(
+        f"{path} holds no replica yet: say what it replicates and what it is called (`store=`, `name=`). Nothing "
+        "was made."
+    )
+
+
+def _identify(
+    contents: Contents, store: str | None, name: str | None, mark: MarkFile | None, random: Random, path: str
+) -> Identity:
     """Who writes to this file from now on: its id, or a new one where its mark does not vouch for it."""
     found = contents.identity
-    if found is not None and found.store != store:
+    if found is not None and store not in (None, found.store):
         raise WrongStore(f"this file belongs to the store {found.store!r}, not to {store!r}; it was left as it is")
     nonce = secrets.token_bytes(8)
     if found is None:
+        if store is None or name is None:
+            raise _unnamed(path)
         return Identity(store, random.getrandbits(64), name, (nonce,))
+    name = found.name if name is None else name
     openings = (*found.openings, nonce)[-OPENINGS:]
     if mark is None or mark.vouches_for(found):
         return found._replace(name=name, openings=openings)
-    return Identity(store, random.getrandbits(64), name, openings, succeeds=found.replica)
+    return Identity(found.store, random.getrandbits(64), name, openings, succeeds=found.replica)

@@ -175,8 +175,7 @@ async def _run(args: argparse.Namespace) -> int:
             return await args.run(past, args) or 0
     store, name = getattr(args, "store", None), getattr(args, "name", None)
     if Path(args.file).exists():
-        async with ReadOnly.open(args.file) as past:
-            store, name = past.store, past.name
+        name = None
     elif not (store and name):
         raise Misused(
             f"there is no file {args.file}: to begin one, say what it replicates and who it is (--store, --name)"

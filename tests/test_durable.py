@@ -34,7 +34,7 @@ from replica.direct import load
 from replica.errors import DamagedLog
 from replica.readonly import ReadOnly
 from replica.sqlite import SqliteLog, SqliteThread
-from sync import linked
+from sync import Node, linked
 from tests.loop import in_loop, until
 from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, RemoveItem, ShoppingList
 
@@ -76,6 +76,32 @@ def test_a_program_that_forgets_nothing_ends_by_itself(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=30, capture_output=True)
     assert (done.returncode, done.stderr) == (7, b"")
+
+
+@in_loop
+async def test_a_file_knows_its_store_and_name(tmp_path):
+    """A tool opens it again without saying both; what is said must be right; what is new needs both."""
+    path = tmp_path / "a.db"
+    for missing in ({}, {"store": "shop"}, {"name": "alice"}):
+        for where in (path, ":memory:"):
+            with pytest.raises(ValueError, match=r"`store=`, `name=`"):
+                async with Replica.open(where, aggregates=[ShoppingList], **missing):
+                    pass
+    assert not list(tmp_path.iterdir())
+    async with opened(path) as alice:
+        replica = alice.core.me
+        await alice.execute(HOME, AddItem("milk"))
+    for said in ({}, {"store": "shop"}, {"name": "alice"}):
+        async with Replica.open(path, aggregates=[ShoppingList], **said) as alice:
+            assert (alice.store, alice.name, alice.core.me) == ("shop", "alice", replica)
+            assert (await alice.present(HOME)).items == {"milk"}
+    with pytest.raises(WrongStore):
+        async with Replica.open(path, store="bank", aggregates=[ShoppingList]):
+            pass
+    shutil.copy(path, tmp_path / "copy.db")
+    async with Node.open(tmp_path / "copy.db", aggregates=[ShoppingList]) as node:
+        assert (node.replica.store, node.replica.name) == ("shop", "alice")
+        assert node.replica.core.me != replica
 
 
 # --- a commit that fails ---

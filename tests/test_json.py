@@ -108,7 +108,6 @@ class Pair:
         (Pair(1, {2.5}), {"left": 1, "right": [2.5]}),
         (msgspec.msgpack.Ext(5, b"x"), {"code": 5, "data": "eA=="}),
     ],
-    ids=str,
 )
 def test_each_kind_of_value_is_data(value, data):
     """No reader of JSON has to know Python, and none reads another value than was recorded."""
