@@ -178,7 +178,8 @@ def _free(place: Path) -> None:
 def _unmark(place: Path) -> None:
     """Leave no mark beside a file that did not come to be."""
     if not place.exists():
-        place.with_name(place.name + ".mark").unlink(missing_ok=True)
+        for end in (".mark", ".reached"):
+            place.with_name(place.name + end).unlink(missing_ok=True)
 
 
 def _remove(part: Path) -> None:

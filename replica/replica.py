@@ -145,6 +145,7 @@ class Replica(TimeTravel):
                 else:
                     mark = stack.enter_context(locked(place))
                     backend = SqliteThread(place, full=durability == "full")
+                    backend.committed = mark.committed
             opened = await stack.enter_async_context(connected(backend))
             contents = await opened.run(lambda log: log.contents())
             identity = _identify(contents, store, name, mark, random, place)
@@ -571,6 +572,6 @@ def _identify(
         return Identity(store, random.getrandbits(64), name, (nonce,))
     name = found.name if name is None else name
     openings = (*found.openings, nonce)[-OPENINGS:]
-    if mark is None or mark.vouches_for(found):
+    if mark is None or mark.vouches_for(found, contents.logs):
         return found._replace(name=name, openings=openings)
     return Identity(found.store, random.getrandbits(64), name, openings, succeeds=found.replica)

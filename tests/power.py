@@ -10,8 +10,8 @@ Rule 2. At each operation of the tape the power is cut, and images of the disk a
         is checked (`tests.promises`), written to, and meets a peer that has heard all that was sent before the cut.
 Rule 3. With `durability="full"` every promise made before the cut is kept. With "normal" promises may be broken,
         and how many is counted. In both no dot that anybody has heard of ever names another event.
-Rule 4. The mark beside a file names its inode, which a power cut does not change. An image is another file: its
-        mark is made to name that one, unless those bytes did not arrive.
+Rule 4. The mark beside a file names its inode, and when the mark was changed, which a power cut does not change. An
+        image is another file: its mark is made to name that one, unless those bytes did not arrive.
 Rule 5. Lives are real processes: a seed does not give the same tape again. One in which something was found is kept
         where the run was started.
 """
@@ -34,7 +34,8 @@ import msgspec
 from replica.arrange import Gap
 from replica.backend import MemoryBackend
 from replica.direct import DirectReplica
-from replica.mark import inode_of
+from replica.files import inode_of
+from replica.mark import REACHED, Reached
 from replica.memory import MemoryLog
 from replica.sqlite import SqliteLog
 from tests.material import copied
@@ -175,7 +176,7 @@ def lay(image: Image, folder: Path, recorded: tuple[int, int]) -> None:
         if name not in image:
             (folder / name).unlink(missing_ok=True)
     for name, content in image.items():
-        if name != "a.db.mark":
+        if name not in ("a.db.mark", "a.db.reached"):
             (folder / name).write_bytes(content)
     if "a.db.mark" in image:
         content = image["a.db.mark"]
@@ -183,6 +184,12 @@ def lay(image: Image, folder: Path, recorded: tuple[int, int]) -> None:
             old, new = map(msgspec.json.encode, (recorded, inode_of(folder / "a.db")))
             content = content.replace(old, new)
         (folder / "a.db.mark").write_bytes(content)
+    if "a.db.reached" in image:
+        content = image["a.db.reached"]
+        if "a.db.mark" in image and len(content) == REACHED.size:
+            reached = Reached(*REACHED.unpack(content))
+            content = REACHED.pack(*reached._replace(changed=(folder / "a.db.mark").stat().st_ctime_ns))
+        (folder / "a.db.reached").write_bytes(content)
 
 
 async def look(cut: Cut, path: str, durability: str, tally: Tally) -> int:

@@ -34,7 +34,7 @@ from tests.tape import (
 )
 
 SAID = "said"
-NAMES = ("a.db", "a.db-wal", "a.db-journal", "a.db.mark", SAID)
+NAMES = ("a.db", "a.db-wal", "a.db-journal", "a.db.mark", "a.db.reached", SAID)
 """Files that are recorded."""
 LAST = 1 << 16
 """Bytes that one call writes at most: a page, or a mark."""

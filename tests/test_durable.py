@@ -460,19 +460,21 @@ async def test_a_restored_backup_takes_a_new_id_before_it_writes(tmp_path):
 
 
 @in_loop
-async def test_where_the_mark_cannot_tell_the_first_meeting_does(tmp_path, caplog):
+async def test_where_the_mark_cannot_tell_the_first_meeting_does(tmp_path, caplog, monkeypatch):
     """A whole disk set back: both histories are kept, all fold the same one; status and log have an alarm, once."""
-    path, mark = tmp_path / "a.db", tmp_path / "a.db.mark"
+    monkeypatch.setattr("replica.mark.changed", lambda _: 0)  # a disk that is set back has its old times
+    path = tmp_path / "a.db"
+    files = [path, tmp_path / "a.db.mark", tmp_path / "a.db.reached"]
     async with opened(path) as alice:
         await alice.execute(HOME, AddItem("milk"))
         old = alice.status().replica
-    disk = path.read_bytes(), mark.read_bytes()
+    disk = [file.read_bytes() for file in files]
     async with opened(tmp_path / "b.db", "bob") as bob:
         async with opened(path) as alice, linked(alice, bob):
             await alice.execute(HOME, AddItem("left"))
             await until(lambda: alice.version == bob.version)
-        path.write_bytes(disk[0])
-        mark.write_bytes(disk[1])
+        for file, content in zip(files, disk, strict=True):
+            file.write_bytes(content)
         async with opened(path) as alice:
             await alice.execute(HOME, AddItem("right"))
             assert alice.status().replica == old, "nothing here can tell yet"
@@ -504,11 +506,11 @@ async def test_normal_durability_without_a_clean_close_takes_a_new_id(tmp_path):
     async with opened(path, durability="normal") as alice:
         await alice.execute(HOME, AddItem("milk"))
         old = alice.status().replica
-        for suffix in ("", "-wal", ".mark"):
+        for suffix in ("", "-wal", ".mark", ".reached"):
             shutil.copy(f"{path}{suffix}", f"{path}{suffix}.then")
     async with opened(path, durability="normal") as alice:
         assert alice.status().replica == old, "closed in good order"
-    for suffix in ("", "-wal", ".mark"):
+    for suffix in ("", "-wal", ".mark", ".reached"):
         Path(f"{path}{suffix}").write_bytes(Path(f"{path}{suffix}.then").read_bytes())
     async with opened(path, durability="normal") as alice:
         await alice.execute(HOME, AddItem("eggs"))

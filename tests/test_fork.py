@@ -203,7 +203,7 @@ async def test_a_fork_goes_its_own_way_and_comes_back(tmp_path):
                 assert await fork.digest(stream) == await alice.digest(stream)
         assert (await alice.join(tmp_path / "what-if.db")).events == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "alice.db", "alice.db.mark", "what-if.db", "what-if.db.mark",
+        "alice.db", "alice.db.mark", "alice.db.reached", "what-if.db", "what-if.db.mark", "what-if.db.reached",
     ]  # fmt: skip
 
 
@@ -433,7 +433,8 @@ async def test_what_cannot_be_forked_or_joined_changes_nothing(tmp_path):
             await alice.join(taken)
         assert alice.version == before
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"alice.db", "alice.db.mark", "garden.db", "garden.db.mark", "taken.db"}
+    made = {f"{name}.db{end}" for name in ("alice", "garden") for end in ("", ".mark", ".reached")}
+    assert names == {*made, "taken.db"}
 
 
 @in_loop
@@ -465,4 +466,6 @@ async def test_a_fork_that_was_broken_off_is_begun_anew(tmp_path):
     async with opened(tmp_path / "alice.db") as alice:
         await alice.execute(HOME, AddItem("milk"))
         await alice.fork(tmp_path / "fork.db")
-    assert {path.name for path in tmp_path.iterdir() if "fork" in path.name} == {"fork.db", "fork.db.mark"}
+    assert {path.name for path in tmp_path.iterdir() if "fork" in path.name} == {
+        "fork.db", "fork.db.mark", "fork.db.reached",
+    }  # fmt: skip
