@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from merge.version import VersionVector
 from replica import columns, comparisons, due, members, owed, rows, stores
-from replica.commit import Commit, Recorded
+from replica.draft import Fact
 from replica.due import OwnerChanged
 from replica.errors import DamagedLog
 from replica.introduction import check_label
@@ -47,7 +47,7 @@ READ: Mapping[str, Read] = {
     comparisons.KIND: lambda _, value: comparisons.read(value),
     members.OBSERVED: lambda key, value: (_replica(key), VersionVector(members.decode(value))),
     members.STABLE: lambda _, value: VersionVector(members.decode(value)),
-    members.RETIRED: lambda key, _: _replica(key),
+    members.RETIRED: lambda key, value: (_replica(key), value and members.decode_seq(value)),
 }
 """How each kind is read. Whatever it raises, that is not what was written."""
 FACTS = {owed.OWNER: OwnerChanged, members.RETIRED: ReplicaRetired, stores.KIND: StoresJoined}
@@ -63,8 +63,8 @@ class Beside(NamedTuple):
     kept: list[Kept]
     lost: dict[str, str]
     """By kind, how many of it cannot be read, in words."""
-    facts: list[tuple[Commit, int, Recorded]]
-    """Events of Anabranch's own, with their commits and seqs, from which what is lost of FACTS is made again."""
+    facts: list[Fact]
+    """Events of Anabranch's own, from which what is lost of FACTS is made again."""
 
 
 NOTHING_BESIDE = Beside([], {}, [])
@@ -100,7 +100,7 @@ def _is_well(read: Read, one: Kept) -> bool:
     return True
 
 
-def _facts(log: Log, names: set[str]) -> list[tuple[Commit, int, Recorded]]:
+def _facts(log: Log, names: set[str]) -> list[Fact]:
     """All events of Anabranch's own that have some names, of whatever histories."""
     contents = log.contents()
     lineages: dict[int, Lineage] = {}
@@ -114,9 +114,9 @@ def _facts(log: Log, names: set[str]) -> list[tuple[Commit, int, Recorded]]:
             while seq < row.head.seq:
                 piece = reader.joined(row, seq + 1)[1]
                 if names.intersection(kind[0] for kind in columns.types(piece) if type(kind) is tuple):
-                    for commit, _ in reader.commits(row, seq + 1)[0]:
+                    for commit, context in reader.commits(row, seq + 1)[0]:
                         found += [
-                            (commit, at, event)
+                            (commit, context, at, event)
                             for at, event in enumerate(commit.events, commit.first)
                             if event.type in names and seq < at
                         ]

@@ -46,7 +46,7 @@ from replica.layout import join
 from replica.lineage import Lineage
 from replica.log import Contents, Done, Identity, Kept, Span, Transaction
 from replica.meeting import Frontier, frontier_of
-from replica.members import Members, retired, retirement
+from replica.members import Members, retirement, retirements
 from replica.missing import Missing
 from replica.projection import Projection
 from replica.reading import Blocks, Boundary, End
@@ -169,7 +169,7 @@ class Core:
         self.identity_is_new = identity != contents.identity
         self.memory.stores = joined(beside.kept) | {store} | {row.store or store for row in contents.logs}
         owed.recall(self, beside.kept)
-        self.memory.retired = retired(beside.kept)
+        self.memory.retirements = retirements(beside.kept, self.memory.version)
         self.members = Members(self, beside.kept)
         self._beside = beside
 

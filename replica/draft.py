@@ -30,6 +30,9 @@ from replica.projection import Standing
 from replica.reading import Boundary, End
 from replica.run import News
 
+Fact = tuple[Commit, VersionVector, int, Recorded]
+"""An event of Anabranch's own: its commit, the context of that, its seq, and itself."""
+
 RECENT = 4096
 """How many boundaries are remembered for contexts to name; others are read from the log."""
 
@@ -67,8 +70,8 @@ class Memory:
     types: Map[tuple[str, int], int] = Map()
     """How many events of each type the log holds."""
     identity: Identity | None = None
-    retired: frozenset[int] = frozenset()
-    """Replicas that take part no more."""
+    retirements: Map[int, int] = Map()
+    """Replicas that somebody has retired, each with how much of its log was known to whoever did."""
     stores: frozenset[str] = frozenset()
     """The stores whose logs are held: this replica's, and those that have become one with it."""
     standings: Map[str, Standing] = Map()
@@ -80,11 +83,16 @@ class Memory:
     owners: Map[str, Owned] = Map()
     """Streams that have another owner than the fact says."""
 
+    @property
+    def retired(self) -> frozenset[int]:
+        """Replicas that take part no more: that were retired, and have written nothing since."""
+        return frozenset([who for who, seq in self.retirements.items() if self.version[who] <= seq])
+
     def copy(self) -> Memory:
         return Memory(
             self.version, self.stamp, self.lineages, self.ends, self.recent, self.unseen, self.presents,
             self.stands, self.backlog, self.commands, self.unknown, self.poison, self.types, self.identity,
-            self.retired, self.stores, self.standings, self.promises, self.owed, self.owners,
+            self.retirements, self.stores, self.standings, self.promises, self.owed, self.owners,
         )  # fmt: skip
 
 
@@ -111,7 +119,7 @@ class Draft:
     done: list[Done] = field(default_factory=list)
     """Commands with an id that were carried out."""
     identity_changed: bool = False
-    facts: list[tuple[Commit, int, Recorded]] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
     """Events of Anabranch's own that are told again, since what followed from them was lost."""
     forget: list[Span] = field(default_factory=list)
     kept: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -127,12 +135,16 @@ class Draft:
         Folded or not: which history of an id is folded may change, and what follows from a fact must not depend on
         when it was heard. (What is adopted is not listed among the commits.)
         """
+        return ((commit, seq, event) for commit, _, seq, event in self.told_with(kind))
+
+    def told_with(self, kind: type[Event]) -> Iterator[Fact]:
+        """The same, each with the context of its commit."""
         named = kind.__name__, kind.schema
-        yield from (one for one in self.facts if (one[2].type, one[2].schema) == named)
-        for commit, _ in (self.commits or self.news) if named in self.types else ():
+        yield from (one for one in self.facts if (one[3].type, one[3].schema) == named)
+        for commit, context in (self.commits or self.news) if named in self.types else ():
             for seq, event in enumerate(commit.events, commit.first):
                 if (event.type, event.schema) == named:
-                    yield commit, seq, event
+                    yield commit, context, seq, event
 
     def count(self, kinds: Sequence[tuple[str, int]]) -> None:
         """Count events by their types."""

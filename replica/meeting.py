@@ -9,10 +9,14 @@ Where all heads of the other are higher than mine, it may go on from mine, and t
 where I hold several histories of that log: the other's may belong to a higher one, and of the lower one it may know
 nothing (what it knows all the same, it ignores).
 
-The horizon is how far in the future stamps are accepted: a day beyond the own clock, so that one wrong clock
-cannot carry everybody's stamps away with it. A clock that stands before the newest stamp in the log is behind
-itself; the stamp takes its place, so that a slow clock keeps nobody's events out. (The price: a member who means
-harm can lead stamps on, a day at a time.)
+The horizon is how far in the future stamps are accepted: a day beyond the own clock, so that no wrong clock and no
+member who means harm can carry everybody's stamps away: they lead the clock by a day at most, however often it is
+tried, and so does what an honest replica writes after them. Who has a right clock takes it all. A clock that is
+slow by more than a day delays what others write until it gets there, which the status of both sides shows.
+
+A clock that stands before this code was written was never set, and is none: the newest stamp in the log takes its
+place, so that a device without one keeps nobody's events out. (The price: it can be led on, a day at a time, and
+what it then writes waits at the others.)
 """
 
 from __future__ import annotations
@@ -37,6 +41,8 @@ _pack = msgspec.msgpack.Encoder().encode
 
 HORIZON = 24 * 60 * 60 * 1000
 """ms: more than time zones set wrongly, less than anybody takes for now."""
+WRITTEN = 1_735_689_600_000
+"""The beginning of 2025: no clock that was set stands before it."""
 
 
 class Frontier(NamedTuple):
@@ -103,4 +109,6 @@ def note(heads: dict[int, tuple[Head, ...]], piece: Slice) -> None:
 
 def accepted_until(newest: Stamp | None, now: int) -> int:
     """The greatest wall time (ms) of a stamp that is accepted at `now`, where `newest` is in the log."""
-    return max(now, 0 if newest is None else newest.wall) + HORIZON
+    if now < WRITTEN and newest is not None:
+        now = max(now, newest.wall)
+    return now + HORIZON

@@ -1,20 +1,23 @@
 """Members: who takes part, what each is known to have observed, and so what is settled.
 
-A replica is a member from its introduction on (the first commit of its log), until a `ReplicaRetired` names it.
+A replica is a member from its introduction on (the first commit of its log), until a `ReplicaRetired` names it and
+for as long as it then writes nothing.
 
 Rule 1. What a member is known to have observed only grows: the greatest of all that was said of it, by the
         contexts of its own commits, by itself, and by others. So it does not matter in which order, how often
         or by which way it is heard of.
 Rule 2. `stable` is what every live member is known to have observed: the meet of their versions. Versions are
         causally closed and end between commits, and so is their meet. What lies in it is *settled*, what lies
-        beyond it *tentative*. What a member has observed counts when all that it had written by then is here:
-        before that, something which it wrote earlier, and under an earlier stamp, can still come.
+        beyond it *tentative*. What a member is said to have observed is heard of when all that it had written by
+        then is here: before that, something which it wrote earlier, and under an earlier stamp, can still come. So
+        a false word about an event that the member never wrote is never heard of; what was true is said again.
 Rule 3. It never shrinks, here and through closing and opening: what was settled stays so. A newcomer who had
         not heard of it does not undo that; what it wrote under an earlier stamp can still come before what is
         settled.
 Rule 4. A member that is silent holds it back, for it may have decided anything meanwhile. One that will not
-        come back is retired by somebody, which is a fact like any other. One that writes on all the same is not
-        waited for.
+        come back is retired by somebody, which is a fact like any other: it counts for as long as the member has
+        written nothing beyond what the fact had observed of it. Who is back and writes is waited for again, whoever
+        retired it. (A function of the set of commits: it does not matter what was heard first.)
 Rule 5. Of an id under which a second history was written only what lies below the parting counts: above it a
         number does not name one event.
 
@@ -28,6 +31,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from immutables import Map
 
 from merge.version import NOTHING, VersionVector
 from replica.commit import Recorded
@@ -49,9 +53,10 @@ Row = tuple[int, list[tuple[int, int]]]
 
 _encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(dict[int, int]).decode
+decode_seq = msgspec.msgpack.Decoder(int).decode
 
 
-class ReplicaRetired(Event, frozen=True):
+class ReplicaRetired(Event, frozen=True, forbid_unknown_fields=True):
     """A replica takes part no more: nobody waits for what it has observed."""
 
     replica: int
@@ -76,8 +81,8 @@ class Members:
     def __init__(self, core: Core, kept: Iterable[Kept]) -> None:
         self._core = core
         self.observed: dict[int, VersionVector] = {}
-        self._sure: dict[int, VersionVector] = {}
-        """Of it, what counts (rule 2)."""
+        self._early: dict[int, VersionVector] = {}
+        """What was said last of members of which not all that they had written is here (rule 2)."""
         self._floor = NOTHING
         self._unsaved: set[int] = set()
         self.changes = 0
@@ -88,10 +93,14 @@ class Members:
         self._known = UNKNOWN
         for one in kept:
             if one.kind == OBSERVED:
-                self.observed[int(one.key, 16)] = VersionVector(decode(one.value))
+                self._recall(int(one.key, 16), VersionVector(decode(one.value)))
             elif one.kind == STABLE:
                 self._floor = VersionVector(decode(one.value))
         self._saved_floor = self._floor
+
+    def _recall(self, member: int, version: VersionVector) -> None:
+        if version[member] <= self._core.memory.version[member]:
+            self.observed[member] = version
 
     # --- learning ---
 
@@ -104,11 +113,13 @@ class Members:
         core, here = self._core, self._core.memory.lineages
         if member == core.me or member not in here or not all(replica in here for replica in version.seqs):
             return
+        if version[member] > core.memory.version[member]:
+            self._early[member] = version
+            return
         before = self.observed.get(member, NOTHING)
         after = version if before <= version else before | version
         if after != before:
             self.observed[member] = after
-            self._counts(member)
             self._unsaved.add(member)
             self.changes += 1
 
@@ -123,6 +134,8 @@ class Members:
         """What the authors of new commits had observed, by those."""
         for replica, version in latest.items():
             self.learn(replica, version)
+            if replica in self._early:
+                self.learn(replica, self._early.pop(replica))
 
     # --- what follows ---
 
@@ -130,17 +143,11 @@ class Members:
     def live(self) -> list[int]:
         """The members that are waited for."""
         memory = self._core.memory
-        return [replica for replica in memory.lineages if replica not in memory.retired]
+        retired = memory.retired
+        return [replica for replica in memory.lineages if replica not in retired]
 
     def seen_by(self, member: int) -> VersionVector:
         return self._core.memory.version if member == self._core.me else self.observed.get(member, NOTHING)
-
-    def _counts(self, member: int) -> VersionVector:
-        """What a member is known to have observed, as far as it counts."""
-        seen = self.seen_by(member)
-        if seen[member] <= self._core.memory.version[member]:
-            self._sure[member] = seen
-        return self._sure.get(member, NOTHING)
 
     @property
     def stable(self) -> VersionVector:
@@ -150,7 +157,7 @@ class Members:
         if self._computed is None or self._computed[0] != key:
             version = memory.version
             for member in self.live:
-                version &= self._counts(member)
+                version &= self.seen_by(member)
             self._floor |= _below(version, self._partings)
             self._computed = key, self._floor
         return self._computed[1]
@@ -187,10 +194,11 @@ class Members:
     def status(self) -> Iterator[Member]:
         """Who takes part, and how much of what is held here each is not known to have observed."""
         memory = self._core.memory
+        retired = memory.retired
         for replica in sorted(memory.lineages):
             seen = self.seen_by(replica)
             behind = sum(max(seq - seen[other], 0) for other, seq in memory.version.seqs.items())
-            yield Member(self._core.label(replica), behind, replica in memory.retired)
+            yield Member(self._core.label(replica), behind, replica in retired)
 
     # --- keeping ---
 
@@ -221,7 +229,7 @@ def retirement(core: Core, member: int) -> Recorded:
         raise Refused(f"no replica {member:016x} has introduced itself here: nothing was recorded")
     if member in memory.retired:
         raise Refused(f"{core.label(member)} is retired already: nothing was recorded")
-    if [replica for replica in memory.lineages if replica not in memory.retired] == [member]:
+    if {*memory.lineages} - memory.retired == {member}:
         raise Refused(f"{core.label(member)} is the last live member, and cannot be retired: nothing was recorded")
     event = ReplicaRetired(member)
     return Recorded(stream_of(member), ReplicaRetired.__name__, event.schema, encode_event(event))
@@ -230,15 +238,18 @@ def retirement(core: Core, member: int) -> Recorded:
 def hear_of_retired(core: Core) -> None:
     """Take note of who is retired by what the draft brings."""
     draft = core.draft
-    for _, _, event in draft.told(ReplicaRetired):
+    for _, context, _, event in draft.told_with(ReplicaRetired):
         try:
             member = _decode_retired(event.payload).replica
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
-        if event.stream == stream_of(member):
-            draft.memory.retired |= {member}
-            draft.keep(RETIRED, f"{member:016x}", b"")
+        retirements = draft.memory.retirements
+        if event.stream == stream_of(member) and context[member] > retirements.get(member, -1):
+            draft.memory.retirements = retirements.set(member, context[member])
+            draft.keep(RETIRED, f"{member:016x}", _encode(context[member]))
 
 
-def retired(kept: Iterable[Kept]) -> frozenset[int]:
-    return frozenset(int(one.key, 16) for one in kept if one.kind == RETIRED)
+def retirements(kept: Iterable[Kept], version: VersionVector) -> Map[int, int]:
+    """Who was retired, and what was known then of its log. (A file from before that counted says nothing of it.)"""
+    found = {int(one.key, 16): one.value for one in kept if one.kind == RETIRED}
+    return Map({member: decode_seq(value) if value else version[member] for member, value in found.items()})

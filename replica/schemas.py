@@ -66,8 +66,9 @@ def unknown_in(reader: Reader, stream: str, aggregate: Decider, types: EventType
 
 def _events(core: Core, reader: Reader, kinds: set[Kind]) -> Iterator[tuple[int, int, str, Kind]]:
     """Events of some types: replica, seq, stream, type. Without those of replicas that take part no more."""
+    retired = core.memory.retired
     for replica, lineage in core.memory.lineages.items():
-        if replica in core.memory.retired:
+        if replica in retired:
             continue
         for segment in lineage.folded:
             row = next(row for row in lineage.rows if row.number == segment.number)

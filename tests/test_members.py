@@ -13,7 +13,7 @@ from merge.version import VersionVector
 from replica import Due, Refused, Replica
 from replica.arrange import Gap
 from replica.commit import Recorded
-from replica.direct import DirectReplica, reader_of
+from replica.direct import DirectReplica
 from replica.introduction import stream_of
 from replica.recording import introduce, record
 from sync import connect, linked, serve
@@ -104,6 +104,94 @@ def test_a_member_that_is_cut_off_holds_it_back_until_it_is_retired():
         a.core.retire(c.core.me, NOW + 7)
     with pytest.raises(Refused, match="has introduced itself here"):
         a.core.retire(5, NOW + 7)
+
+
+def test_who_is_back_and_writes_is_waited_for_again_whoever_retired_it():
+    """Else a word of a stranger would let what is settled pass over all that a member ever decides."""
+    made = network("abc", ["ab", "bc"])
+    a, c = made.nodes["a"].replica, made.nodes["c"].replica
+    made.cut("bc")
+    a.retire(c.core.me, NOW + 6)
+    a.execute(HOME, AddItem("more"), NOW + 7)
+    a.flush()
+    made.run()
+    assert a.core.memory.retired == {c.core.me}
+    made.heal("bc")
+    made.settle()
+    everybody = [node.replica.core for node in made.nodes.values()]
+    assert all(core.memory.retired == {c.core.me} for core in everybody), "who only listens is not waited for"
+    c.execute(HOME, AddItem("back"), NOW + 8)
+    c.flush()
+    made.settle()
+    assert all(core.memory.retired == frozenset() for core in everybody)
+    assert all(core.stable == core.memory.version for core in everybody)
+    made.cut("bc")
+    a.execute(HOME, AddItem("later"), NOW + 9)
+    a.flush()
+    made.run()
+    assert not a.core.memory.version <= a.core.stable
+    again = DirectReplica(a.log, "shop", "a", (ShoppingList, Journal), random=Random(1))
+    assert again.core.memory.retired == frozenset()
+    a.retire(c.core.me, NOW + 10)
+    a.flush()
+    assert a.core.memory.retired == {c.core.me}
+
+
+@pytest.mark.parametrize("first", ["the retirement", "what it wrote"])
+def test_a_retirement_counts_against_what_its_author_knew_in_whatever_order_it_is_heard(first):
+    """What the member wrote meanwhile, unheard, is what it is waited for."""
+    alice, bob, carol = direct("alice"), direct("bob"), direct("carol")
+    for replica in (alice, bob, carol):
+        replica.execute(HOME, AddItem(replica.core.identity.name), 1)
+    meet(bob, alice)
+    meet(carol, alice)
+    bob.execute(HOME, AddItem("unheard"), 2)
+    alice.retire(bob.core.me, 3)
+    for replica in (alice, bob) if first == "the retirement" else (bob, alice):
+        meet(replica, carol)
+    meet(bob, carol)
+    assert carol.core.memory.retired == frozenset()
+    meet(bob, alice)
+    assert alice.core.memory.retired == frozenset()
+
+
+def test_in_a_file_from_before_who_was_retired_stays_so_until_it_writes():
+    """It says who was retired, and not how much was known of that log then: as much as the file holds."""
+    alice, bob = direct("alice"), direct("bob")
+    for replica in (alice, bob):
+        replica.execute(HOME, AddItem("x"), 1)
+    meet(bob, alice)
+    alice.core.draft.keep("retired", f"{bob.core.me:016x}", b"")
+    alice.flush()
+    again = DirectReplica(alice.log, "shop", "alice", (ShoppingList, Journal), random=Random(1))
+    assert again.core.memory.retired == {bob.core.me}
+    bob.execute(HOME, AddItem("back"), 2)
+    meet(bob, again)
+    assert again.core.memory.retired == frozenset()
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["said", "in the file"])
+def test_a_false_word_about_what_a_member_wrote_stops_nothing(kept):
+    """It says of c that it had written 2^64-1 events. What was kept of such a word by older code is let go of."""
+    made = network("abc", ["ab", "bc"])
+    a, c = made.nodes["a"].replica.core, made.nodes["c"].replica.core
+    before = a.members.known
+    for high in (c.memory.version[c.me] + 1, (1 << 64) - 1):
+        if kept:
+            a.draft.keep("member", f"{c.me:016x}", msgspec.msgpack.encode({c.me: high, a.me: 1}))
+            made.nodes["a"].replica.flush()
+        else:
+            assert not a.members.learn_rows([(c.me, [(c.me, high), (a.me, 1)])])
+    assert a.members.known == before, "it is not passed on"
+    if kept:
+        a = DirectReplica(made.nodes["a"].replica.log, "shop", "a", (ShoppingList, Journal), random=Random(1)).core
+        assert c.me not in a.members.observed
+        return
+    for number, name in enumerate("abc"):
+        made.nodes[name].replica.execute(HOME, AddItem("more"), NOW + 10 + number)
+        made.nodes[name].replica.flush()
+    made.settle()
+    assert all(core == a.memory.version for core in everywhere(made))
 
 
 def test_the_last_live_member_cannot_be_retired():
@@ -337,14 +425,7 @@ async def test_a_member_that_nobody_has_heard_of_since_opening_is_not_taken_for_
     ):
         await bob.execute(HOME, AddItem("eggs"))
         await alice.execute(HOME, AddItem("milk"))
-        await alice.ingest(list(_slices(bob)))
+        await alice.ingest(await bob.read(lambda reader: [*reader.everything()]))
         assert str(alice.stable) == "bob:2"
         async with linked(alice, bob):
             await alice.wait_stable(alice.version)
-
-
-def _slices(replica):
-    reader = reader_of(replica.core, replica._backend.log)
-    for lineage in replica.core.memory.lineages.values():
-        for row in lineage.rows:
-            yield from reader.whole(row)

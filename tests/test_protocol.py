@@ -12,7 +12,7 @@ from replica.arrange import Gap
 from replica.block import GENESIS, Head, Slice, Tail
 from replica.commit import Commit, Note, Recorded
 from replica.introduction import ReplicaIntroduced, introduction
-from replica.meeting import HORIZON, Frontier, compare
+from replica.meeting import HORIZON, WRITTEN, Frontier, accepted_until, compare
 from sync.direct import DirectNode
 from sync.errors import LocalProtocolError, RemoteProtocolError
 from sync.message import FORMAT, Ack, Batch, Bye, Digest, Have, Hello, decode, encode
@@ -290,6 +290,40 @@ def test_a_clock_that_was_never_set_still_accepts_what_others_write():
     network.nodes["a"].replica.execute(HOME, AddItem("milk"), NOW + 3_600_000)
     network.settle()
     assert "milk" in network.nodes["b"].replica.present(HOME).items
+
+
+def test_a_member_leads_stamps_on_by_a_day_and_not_by_a_day_a_session(node):
+    """Twelve sessions on end. Whoever has a right clock takes at once what is written after them."""
+    clock = NOW
+    for number in range(12):
+        stranger = Stranger(node, f"stranger {number}").greet()
+        walls = [NOW + 1 + n * (HORIZON - 5000) for n in range(number + 2)]
+        stranger.say(Batch(1, 1, forged_log(*walls)))
+        assert stranger.fault == (None if number == 0 else "invalid-batch")
+    node.replica.execute(HOME, AddItem("pear"), clock)
+    node.replica.flush()
+    assert node.replica.core.memory.stamp.wall <= clock + HORIZON
+    newcomer = direct("bob")
+    newcomer.ingest(list(node.replica.all_slices()), accepted_until(None, clock))
+    assert set(newcomer.present(HOME).items) >= {"pear"}
+
+
+@pytest.mark.parametrize(
+    ("newest", "now", "until"),
+    [
+        (None, NOW, NOW + HORIZON),
+        (NOW - YEAR, NOW, NOW + HORIZON),
+        (NOW + HORIZON, NOW, NOW + HORIZON),
+        (NOW + 9 * YEAR, NOW, NOW + HORIZON),
+        (None, 0, HORIZON),
+        (NOW, 0, NOW + HORIZON),
+        (NOW, WRITTEN - 1, NOW + HORIZON),
+        (NOW, WRITTEN, WRITTEN + HORIZON),
+    ],
+)
+def test_how_far_in_the_future_stamps_are_accepted(newest, now, until):
+    """A day beyond the own clock, whatever is in the log; of a clock that was never set, beyond that."""
+    assert accepted_until(None if newest is None else Stamp(newest, 0, 1), now) == until
 
 
 # --- faults of the peer ---

@@ -136,7 +136,7 @@ class Clients:
         if "diary" not in core.aggregates:
             return
         members, stable = tuple(sorted(core.members.live)), core.stable
-        if not members or ledger.twins or core.memory.retired:  # whom nobody waits for may write on
+        if not members or ledger.twins or core.memory.retirements:  # whom nobody waits for may write on
             return
         settled = tuple(one.replica.settled("diary/1").state)
         final = ledger.is_final(stable, core.memory.version, members)  # else it was settled among fewer members
