@@ -14,6 +14,8 @@ reset; causal counters by dot).
 
 from __future__ import annotations
 
+from typing import Any
+
 from merge.effect import Effect, say, tally
 from merge.lattice import Lattice
 
@@ -46,6 +48,18 @@ class PNCounter(Lattice):
     def __bool__(self) -> bool:
         return bool(self.value)
 
+    def __lt__(self, other: Any) -> bool:
+        return bool(self.value < _number(other))
+
+    def __le__(self, other: Any) -> bool:
+        return bool(self.value <= _number(other))
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self.value > _number(other))
+
+    def __ge__(self, other: Any) -> bool:
+        return bool(self.value >= _number(other))
+
 
 class GCounter(PNCounter):
     """An integer that only goes up."""
@@ -54,3 +68,7 @@ class GCounter(PNCounter):
         if type(amount) is int and amount < 0:
             raise ValueError(f"a GCounter only goes up, and {amount} is negative: use a PNCounter")
         return super().add(amount)
+
+
+def _number(other: Any) -> Any:
+    return other.value if isinstance(other, Lattice) else other

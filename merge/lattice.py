@@ -9,6 +9,10 @@ A lattice is declared once, as a field of a product (an aggregate is one), and t
 A lattice without a state (inside `effect`) refuses to be read: an effect that depended on what its replica
 happens to hold would differ from replica to replica, and the presents with it.
 
+A reading compares, hashes and prints as its `value` does: `home.done == True`, `home.votes == 2`,
+`f"{home.title}"`. Where no comparison could ever be true (a set with a list), it is a TypeError, and not a silent
+False.
+
 Not every operation may stand everywhere. Inside a map an entry can be removed and come back, so everything
 below must be forgettable: `forgettable` tells a lattice that it is used in such a place.
 """
@@ -35,7 +39,13 @@ class Lattice(ABC):
 
     rule: ClassVar[str]
     """What becomes of two acts at one place that had not seen each other, in words."""
+    _compares: ClassVar[type | tuple[type, ...]] = object
+    """The types of which a reading may be compared with values."""
 
+    _keyed: ClassVar[bool] = False
+    """Its first type argument says what its elements or keys are."""
+    _name: str = ""
+    """Of the field that it is."""
     _state: Tree | None = None
     _path: Path = ()
     _forgettable: bool = False
@@ -43,12 +53,11 @@ class Lattice(ABC):
     def bind(self, state: Tree | None, path: Path, *, forgettable: bool = False) -> Self:
         """This lattice at `path`, reading from `state` (None: operations only)."""
         bound = object.__new__(type(self))
-        bound.__dict__.update(self.__dict__)
-        bound._state, bound._path, bound._forgettable = state, path, forgettable
+        bound.__dict__.update(self.__dict__, _state=state, _path=path, _forgettable=forgettable)
         return bound
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+        self.__dict__.setdefault("_name", name)  # the first one stays; a second one is refused (`merge.declared`)
 
     def __get__(self, product: Any, owner: type) -> Self:
         if product is None:
@@ -88,6 +97,27 @@ class Lattice(ABC):
         """Of what was done at one place and nobody has replaced, what is read. Saying wins, where nothing else is
         ruled."""
         return [touch for touch in touches if touch.said] or list(touches)
+
+    # --- as the value that is read ---
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Lattice):
+            other = other.value
+        if not isinstance(other, self._compares):
+            raise TypeError(
+                f"a {type(self).__name__} is compared with what it reads as ({self.value!r}), and never equals a "
+                f"{type(other).__name__}"
+            )
+        return bool(self.value == other)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else str(self)
 
     def __repr__(self) -> str:
         shown = "no state" if self._state is None else repr(self.value)

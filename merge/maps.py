@@ -15,7 +15,7 @@ Source: Almeida, Shoker, Baquero 2018 (ORMap with causal contexts); Brown et al.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_origin
 
 from merge.effect import Effect, Path, check_key, forget
 from merge.lattice import Lattice
@@ -29,9 +29,16 @@ L = TypeVar("L", bound=Lattice)
 class ORMap(Lattice, Mapping[K, L], Generic[K, L]):
     """A read-only mapping of the keys that are there; `m[key]` of any key gives operations."""
 
+    _compares = Mapping
+    _keyed = True
     rule = "an entry goes when a removal has seen all that was written below it; what was written unseen stays"
 
     def __init__(self, values: L) -> None:
+        if not isinstance(values, Lattice):
+            raise TypeError(
+                f"an ORMap is declared over a lattice for its entries, as `ORMap[str, AWSet[str]](AWSet())`, and "
+                f"{values!r} is none" + (": call it" if isinstance(get_origin(values) or values, type) else "")
+            )
         if _holds_text(values):
             raise TypeError(
                 "Text cannot stand inside an ORMap: removing the entry would have to take edits back out of "

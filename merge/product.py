@@ -13,8 +13,10 @@ Source: Davey and Priestley (a product of lattices is a lattice, field by field)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from merge.declared import fields_of
 from merge.effect import Effect, Path, forget
 from merge.lattice import Lattice
 from merge.tree import Tree
@@ -24,13 +26,14 @@ class Product(Lattice):
     """Base of a class whose attributes are lattices."""
 
     rule = "each field follows its own rule"
+    _compares = Mapping
 
     fields: ClassVar[dict[str, Lattice]] = {}
     """The lattices of this product by name, base classes first."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = {name: field for name, field in vars(cls).items() if isinstance(field, Lattice)}
+        own = fields_of(cls)
         cls.fields = {name: field for base in cls.__bases__ for name, field in getattr(base, "fields", {}).items()}
         cls.fields |= own
 
@@ -39,6 +42,14 @@ class Product(Lattice):
         for name in self.fields:
             bound.__dict__.pop(name, None)
         return bound
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.fields:
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a {type(self.fields[name]).__name__}, and is not assigned to: "
+                f"what an event does to it is what `effect` returns, made by an operation of `self.{name}`"
+            )
+        super().__setattr__(name, value)
 
     def place(self, path: Path) -> tuple[int, Lattice] | None:
         found = self.fields[str(path[0])].place(path[1:]) if path else None

@@ -63,12 +63,13 @@ class LWWRegister(_Register[V]):
         return value
 
     def __bool__(self) -> bool:
-        return bool(self.state.said)
+        return bool(self.value)
 
 
-class MVRegister(_Register[V]):
-    """All values written at once, until a writer has seen them."""
+class MVRegister(_Register[V], Sequence[V]):
+    """All values written at once, until a writer has seen them: a read-only `collections.abc.Sequence` of them."""
 
+    _compares = list, tuple
     rule = "all writes that had not seen each other are read, until somebody who has seen them writes"
 
     @property
@@ -78,3 +79,11 @@ class MVRegister(_Register[V]):
 
     def __len__(self) -> int:
         return len(self.state.said)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.value[index]
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__([*other] if isinstance(other, tuple) else other)
+
+    __hash__ = None  # type: ignore[assignment]

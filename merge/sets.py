@@ -32,6 +32,9 @@ E = TypeVar("E")
 class _Set(Lattice, Set[E], Generic[E]):
     """A read-only `collections.abc.Set` of what is in."""
 
+    _compares = Set
+    _keyed = True
+
     def place(self, path: Path) -> tuple[int, Lattice] | None:
         return (1, self) if path else None
 

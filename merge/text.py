@@ -291,6 +291,7 @@ def authors(edits: Iterable[tuple[A, bytes]]) -> list[tuple[A, str]]:
 class Text(Lattice):
     """A string that several people edit at once."""
 
+    _compares = str
     rule = "every character that was typed is there until it is deleted; nothing is lost"
 
     _edits: list[bytes] | None = None
@@ -314,8 +315,8 @@ class Text(Lattice):
     def value(self) -> str:
         return str(self._text_state)
 
-    def __str__(self) -> str:
-        return self.value
+    def __contains__(self, part: object) -> bool:
+        return part in self.value  # type: ignore[operator]  # as a str: TypeError where it is none
 
     def __len__(self) -> int:
         return self._text_state.measure.size

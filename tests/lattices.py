@@ -44,9 +44,13 @@ class Case(NamedTuple):
         """What an event does that `replica` records in `state`."""
         return op.make(self.lattice.bind(state.at(*PLACE) if self.reads else None, PLACE), replica)
 
+    def bound(self, state: Tree) -> Lattice:
+        """The lattice, to be read."""
+        return self.lattice.bind(state.at(*PLACE), PLACE)
+
     def reading(self, state: Tree) -> Any:
         """What the user reads."""
-        return self.lattice.bind(state.at(*PLACE), PLACE).value
+        return self.bound(state).value
 
 
 # --- operations, by the words that users have for them ---
