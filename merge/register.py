@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from merge.effect import Effect, forget, replace
+from merge.immutable import copied
 from merge.kernel import Said
 from merge.lattice import Lattice
 
@@ -30,7 +31,7 @@ V = TypeVar("V")
 
 class _Register(Lattice, Generic[V]):
     def write(self, value: V) -> Effect:
-        return replace(self._path, value)
+        return replace(self._path, copied(value))
 
     def clear(self) -> Effect:
         return forget(self._path)
@@ -59,7 +60,7 @@ class LWWRegister(_Register[V]):
         """The value with the greatest stamp; None where nothing is written."""
         said = self.state.said.values()
         winner: Any = max(said, key=lambda said: said.order, default=None)
-        value: V | None = winner.value if winner else None
+        value: V | None = copied(winner.value) if winner else None
         return value
 
     def __bool__(self) -> bool:
@@ -75,7 +76,7 @@ class MVRegister(_Register[V], Sequence[V]):
     @property
     def value(self) -> list[V]:
         """The values, in the order of their stamps; empty where nothing is written."""
-        return [said.value for said in self.written]
+        return [copied(said.value) for said in self.written]
 
     def __len__(self) -> int:
         return len(self.state.said)

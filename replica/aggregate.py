@@ -38,7 +38,7 @@ class Aggregate(Decider, Product, base=True):
     def present_of(self, state: Tree, address: str, version: VersionVector) -> Self:
         """A present to read: this aggregate over `state`."""
         present: Self = self.bind(state, ())
-        present.address, present.version = address, version
+        present.__dict__.update(address=address, version=version)
         return present
 
     def empty(self) -> Tree:

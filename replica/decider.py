@@ -125,6 +125,11 @@ class Decider(ABC):
         ):
             raise TypeError(f"{cls.__name__} needs `events = (...)`: the event classes that it folds")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("address", "state", "version"):
+            raise TypeError(f"`{name}` of {type(self).__name__} is read only: what changes a state is an event")
+        super().__setattr__(name, value)
+
     def decide(self, command: Command, given: Given) -> Facts:
         """The facts that `command` leads to in this state; raise Refused to say no."""
         raise NotImplementedError(f"{type(self).__name__} does not decide on {type(command).__name__}")

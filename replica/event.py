@@ -20,10 +20,13 @@ million may be declared `class Moved(Event, array_like=True)`: smaller, faster, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec import inspect
 
+from merge.immutable import copied
 from merge.version import ReplicaId
 from replica.columns import array, split
 from replica.commit import MAX_NAME, MAX_SCHEMA
@@ -115,7 +118,7 @@ class EventTypes:
         """By name, of those that go or went by it, the class whose schemas are the greatest."""
         for kind in classes:
             _check(kind)
-            decode = msgspec.msgpack.Decoder(kind).decode
+            decode = closed(kind, msgspec.msgpack.Decoder(kind).decode)
             self._columns[kind] = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type]
             for name in (kind.__name__, *kind.former_names):
                 if name not in self._newest or kind.schema > self._newest[name].schema:
@@ -160,7 +163,8 @@ class EventTypes:
         kind, read = self._classes[name, schema], self._readers[name, schema]
         if schema != kind.schema:
             return [read(bytes(payload)) for payload in split(array(count, payloads))]
-        return self._columns[kind](array(count, payloads))
+        events, names = self._columns[kind](array(count, payloads)), changeable(kind)
+        return [_close(event, names) for event in events] if names else events
 
     def admit(self, event: Event) -> tuple[bytes, Event]:
         """The bytes of an event that is about to be recorded, and the event that comes back out of them."""
@@ -174,6 +178,51 @@ class EventTypes:
             return payload, self._readers[kind.__name__, kind.schema](payload)
         except msgspec.ValidationError as error:
             raise InvalidEvent(f"{kind.__name__} was not recorded: {error}") from error
+
+
+# --- what comes out of a log is read by many ---
+
+
+@cache
+def changeable(kind: type[Event]) -> tuple[str, ...]:
+    """The fields of a class that may hold what can be changed: a dict, a list, a set, or an object."""
+    try:
+        fields = inspect.type_info(kind).fields  # type: ignore[attr-defined]
+    except Exception:
+        return kind.__struct_fields__
+    return tuple([field.name for field in fields if not _is_value(field.type)])
+
+
+def _is_value(kind: Any) -> bool:
+    """Is all that a field of this type can hold a value that nobody can change?"""
+    if isinstance(kind, inspect.TupleType):
+        return all(map(_is_value, kind.item_types))
+    if isinstance(kind, inspect.VarTupleType):
+        return _is_value(kind.item_type)
+    if isinstance(kind, inspect.UnionType):
+        return all(map(_is_value, kind.types))
+    if isinstance(kind, inspect.Metadata):
+        return _is_value(kind.type)
+    return type(kind) in _VALUES
+
+
+_VALUES = {
+    inspect.NoneType, inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.StrType, inspect.BytesType,
+    inspect.DateTimeType, inspect.DateType, inspect.TimeType, inspect.TimeDeltaType, inspect.UUIDType,
+    inspect.DecimalType, inspect.EnumType, inspect.LiteralType,
+}  # fmt: skip
+
+
+def closed(kind: type[Event], decode: Callable[[bytes], Event]) -> Callable[[bytes], Event]:
+    """Reads an event of which nothing can be changed."""
+    names = changeable(kind)
+    return (lambda payload: _close(decode(payload), names)) if names else decode
+
+
+def _close(event: Event, names: tuple[str, ...]) -> Event:
+    for name in names:
+        msgspec.structs.force_setattr(event, name, copied(getattr(event, name)))
+    return event
 
 
 def _place(kind: type[Event]) -> str:

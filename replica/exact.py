@@ -24,6 +24,7 @@ import msgspec
 from immutables import Map
 
 from merge.effect import INT_HIGH, INT_LOW
+from merge.immutable import ImmutableDict, ImmutableList, ImmutableSet
 from merge.text import TextState
 
 LIST, TUPLE, DICT, SET, FROZENSET, INTEGER, TYPE, MEMBER, STRUCT, NEW, CALL, ROWS = range(12)
@@ -38,7 +39,10 @@ _KNOWN: tuple[type, ...] = (
 """These come first, in this order. A further one stands at the end, and `FOLDS` is raised."""
 _PLAIN = frozenset({type(None), bool, float, str, bytes})
 _INTEGERS = _PLAIN | {int}
-_SEQUENCES = {list: LIST, tuple: TUPLE, set: SET, frozenset: FROZENSET}
+_SEQUENCES = {
+    list: LIST, tuple: TUPLE, set: SET, frozenset: FROZENSET, ImmutableList: LIST, ImmutableSet: SET,
+}  # fmt: skip
+"""What is kept as one that cannot be changed comes back as a plain one, for whoever keeps it again."""
 _MAKERS = {LIST: list, TUPLE: tuple, SET: set, FROZENSET: frozenset}
 
 
@@ -91,7 +95,7 @@ class Codec:
             return value if INT_LOW <= value <= INT_HIGH else [INTEGER, str(value)]
         if kind in _SEQUENCES:
             return [_SEQUENCES[kind], *self._items(value)]
-        if kind is dict:
+        if kind is dict or kind is ImmutableDict:
             return [DICT, self._items(value), self._items(value.values(), [f"[{key!r}]" for key in value])]
         if isinstance(value, type):
             return [TYPE, self.number(value)]

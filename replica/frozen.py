@@ -14,6 +14,7 @@ import msgspec
 from immutables import Map
 
 from merge.effect import Path
+from merge.immutable import copied
 from merge.kernel import Said
 from merge.stamp import Stamp
 from merge.tree import EMPTY, Tree
@@ -76,7 +77,7 @@ def _tree(node: Any, codec: Codec) -> Tree:
 
 def _all_said(rows: Any, codec: Codec) -> Iterable[Said]:
     for replica, seq, wall, counter, value in rows:
-        yield Said(Dot(replica, seq), Stamp(wall, counter, replica), codec.unpack(value))
+        yield Said(Dot(replica, seq), Stamp(wall, counter, replica), copied(codec.unpack(value)))
 
 
 def _key_of(key: Any) -> Any:

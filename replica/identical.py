@@ -22,6 +22,8 @@ from typing import Any
 from immutables import Map
 from msgspec import Struct
 
+from merge.immutable import PLAIN
+
 _EQUAL = frozenset({type(None), bool, int, str, bytes, type(...)})
 """Two of the same of these types are the same where they are equal."""
 
@@ -42,6 +44,7 @@ def unlike(one: Any, other: Any, path: str = "") -> str | None:
         return None if one == other else _said(path, f"{_short(one)} is not {_short(other)}")
     if kind is float:
         return None if pack("d", one) == pack("d", other) else _said(path, f"{one!r} is not {other!r}")
+    kind = PLAIN.get(kind, kind)
     if kind is tuple or kind is list:
         return _unlike_items(one, other, path)
     if kind is dict:

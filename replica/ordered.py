@@ -10,7 +10,12 @@ the same state, for any `evolve` that is a function of its arguments.
 Rule 1. What arrives in order is folded as it comes.
 Rule 2. A past that arrives late rewinds to the last state that was kept before it, and replays from there. Its
         cost grows with the events after it, not with the log.
-Rule 3. States are values: `evolve` returns another one, and never changes the one it was given.
+Rule 3. States are values: `evolve` returns another one, and does not change the one it was given. A state that is
+        kept (one in STRIDE, and the last) cannot be changed: a dict, a list or a set in it refuses that, with an
+        error at the line that tries (see `merge.immutable`). Then the event is not recorded, or the stream stopped.
+        Between two kept states only `evolve` has them, so that changing them would do no harm. Of what else could
+        be changed, such as a Struct that is not frozen, `evolve` and readers get copies, which costs time. Under
+        `python -X dev` each call is proven to have left its argument as it was.
 Rule 4. `moment.concurrent()` is the earlier events of the stream that this one had not seen. (Later ones may be
         concurrent too; they will ask about this one when their turn comes.) It is the same whatever is held: where
         a fold does not hold all earlier events, no event is folded, or folded again, that has not seen the others.
@@ -25,13 +30,17 @@ Kleppmann et al. 2022 (moving in trees: undo, do, redo).
 from __future__ import annotations
 
 import heapq
+import sys
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from copy import deepcopy
+from functools import cache
+from typing import Any, NamedTuple, Self, get_args, get_type_hints
 
 import msgspec
 
+from merge.immutable import Changeable, immutable
 from merge.stamp import Stamp
 from merge.version import VersionVector
 from replica.decider import Decider, FoldFailed, Happened
@@ -40,6 +49,8 @@ from replica.identical import unlike
 from replica.place import START, StreamPlace
 from replica.uncollected import uncollected
 
+PROVE = sys.flags.dev_mode
+"""Each `evolve` is proven to leave its state as it was, at the cost of a copy each (`python -X dev`)."""
 STRIDE = 64
 """Events between two states that are kept: what a late event replays in vain, at most."""
 
@@ -80,6 +91,8 @@ class Trail(NamedTuple):
     stretches: tuple[Stretch, ...]
     state: Any
     base: Base | None = None
+    copied: bool = False
+    """Something in the states could be changed: they are handed out as copies."""
 
     @property
     def events(self) -> Iterator[Happened]:
@@ -120,7 +133,8 @@ class Ordered(Decider, base=True):
         """The state after `event`. A function of its arguments alone, which it does not change."""
 
     def empty(self) -> Trail:
-        return Trail((), self.initial())
+        state, copied = _kept(self.initial())
+        return Trail((), state, None, copied)
 
     def observe(self, fold: Trail, happened: Happened) -> Trail:
         return self._replay(fold, [happened])
@@ -131,24 +145,43 @@ class Ordered(Decider, base=True):
 
     def _replay(self, fold: Trail, news: Sequence[Happened]) -> Trail:
         """Go back to where the first of the news belongs, and on from there with all of them."""
-        stretches, state, events = list(fold.stretches), fold.state, list(news)
+        stretches, state, events, copied = list(fold.stretches), fold.state, list(news), fold.copied
         if stretches and news[0].order < stretches[-1].events[-1].order:
             at = max(bisect_right(stretches, news[0].order, key=lambda stretch: stretch.order) - 1, 0)
             redone = (happened for stretch in stretches[at:] for happened in stretch.events)
             events = list(heapq.merge(redone, news, key=lambda happened: happened.order))
             state = stretches[at].before
             del stretches[at:]
+        state, evolve = deepcopy(state) if copied else state, self._proven if PROVE else self.evolve
         for happened in events:
-            if not stretches or len(stretches[-1].events) >= STRIDE:
-                stretches.append(Stretch(state, (happened,), _after(stretches, fold.base)))
-            else:
-                last = stretches[-1]
-                stretches[-1] = Stretch(last.before, (*last.events, happened), last.earlier)
             try:
-                state = self.evolve(state, happened.event, Moment(happened, stretches))
+                if not stretches or len(stretches[-1].events) >= STRIDE:
+                    before, changes = _kept(state)
+                    copied = copied or changes
+                    stretches.append(Stretch(before, (happened,), _after(stretches, fold.base)))
+                    state = deepcopy(before) if copied else before
+                else:
+                    last = stretches[-1]
+                    stretches[-1] = Stretch(last.before, (*last.events, happened), last.earlier)
+                result = evolve(state, happened.event, Moment(happened, stretches))
+                if result is None and state is not None and not _may_be_none(type(self)):
+                    raise TypeError("`evolve` returned None, and not a state: does it forget its `return`?")
+                state = result
             except BaseException as raised:
                 raise FoldFailed(happened, exception(raised)) from raised
-        return Trail(tuple(stretches), state, fold.base)
+        try:
+            state, changes = _kept(state)
+        except Exception as error:
+            raise FoldFailed(events[-1], error) from error
+        return Trail(tuple(stretches), state, fold.base, copied or changes)
+
+    def _proven(self, state: Any, event: Any, moment: Moment) -> Any:
+        """What `evolve` makes of a state. TypeError where it has changed its argument."""
+        before = deepcopy(state)
+        result = self.evolve(state, event, moment)
+        if before != state:
+            raise TypeError(f"`evolve` changed the state that it was given, from {before!r} to {state!r}")
+        return result
 
     # --- snapshots ---
 
@@ -157,7 +190,8 @@ class Ordered(Decider, base=True):
 
     @uncollected
     def thaw(self, data: bytes, stamp: Stamp, stands: StreamPlace) -> Trail:
-        return Trail((), self.codec().unpack(_decode(data)), Base(stamp, stands))
+        state, copied = _kept(self.codec().unpack(_decode(data)))
+        return Trail((), state, Base(stamp, stands), copied)
 
     def unlike(self, one: Trail, other: Trail) -> str | None:
         return unlike(one.state, other.state, "state")
@@ -186,11 +220,12 @@ class Ordered(Decider, base=True):
             return fold
         kept, earlier = fold.stretches[drop:], fold.stretches[drop].earlier
         base = Base(fold.stretches[drop - 1].events[-1].stamp, earlier, _fixed(kept, earlier))
-        return Trail(kept, fold.state, base)
+        return Trail(kept, fold.state, base, fold.copied)
 
     def present_of(self, fold: Trail, address: str, version: VersionVector) -> Self:
         present = object.__new__(type(self))
-        present.state, present.address, present.version = fold.state, address, version
+        state = deepcopy(fold.state) if fold.copied else fold.state
+        present.__dict__.update(state=state, address=address, version=version)
         return present
 
     def canonical(self, state: Any) -> Any:
@@ -228,6 +263,23 @@ def _fixed(stretches: Sequence[Stretch], earlier: StreamPlace) -> int:
                 else:
                     fixed = at
     return fixed
+
+
+def _kept(state: Any) -> tuple[Any, bool]:
+    """A state as it is kept; and whether it could be changed all the same."""
+    try:
+        return immutable(state), False
+    except Changeable:
+        return state, True
+
+
+@cache
+def _may_be_none(kind: type[Ordered]) -> bool:
+    """Does `initial` say that None is a state?"""
+    try:
+        return type(None) in get_args(get_type_hints(kind.initial).get("return"))
+    except Exception:
+        return False
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -23,9 +23,9 @@ def shown(value: Any) -> str:
         return "{" + ", ".join(f"{shown(key)}: {shown(item)}" for key, item in items) + "}"
     if isinstance(value, Set):
         return "{" + ", ".join(shown(item) for item in sorted(value, key=order)) + "}"
-    if type(value) in (list, tuple):
+    if type(value) is tuple or isinstance(value, list):
         inside = ", ".join(map(shown, value))
-        return f"[{inside}]" if type(value) is list else f"({inside}{',' if len(value) == 1 else ''})"
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' if len(value) == 1 else ''})"
     if isinstance(value, Enum):
         return shown(value.value)
     if isinstance(value, datetime | date | time):
