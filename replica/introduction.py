@@ -27,8 +27,12 @@ class ReplicaIntroduced(Event, frozen=True):
     succeeds: tuple[int, int, bytes] | None = None
 
 
+class HeadsObserved(Event, frozen=True):
+    """Says nothing but what its commit names: heads for which the next commit has no room."""
+
+
 _KIND = ReplicaIntroduced.__name__
-OWN_TYPES = frozenset({_KIND, "ReplicaRetired", "OwnerChanged", "StoresJoined"})
+OWN_TYPES = frozenset({_KIND, HeadsObserved.__name__, "ReplicaRetired", "OwnerChanged", "StoresJoined"})
 """Names of the event types that are Anabranch's own: no aggregate may take them."""
 _decode = msgspec.msgpack.Decoder(ReplicaIntroduced).decode
 

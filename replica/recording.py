@@ -2,7 +2,8 @@
 
 Rule 1. The first commit of a log is the introduction of its replica.
 Rule 2. A commit carries what its replica has newly observed since its last one: all heads that it has not named
-        yet.
+        yet. Where these are more than a reader takes (MAX_OBSERVED), commits of their own go before it, which say
+        nothing else, in the same draft: those with the smallest stamps are named first.
 Rule 3. What is recorded has been admitted before, so recording it cannot fail.
 Rule 4. The commits of one draft become bytes together: nobody can have seen the head of one that is not durable.
 """
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING
 from immutables import Map
 
 from merge.stamp import Stamp, next_stamp
+from merge.version import VersionVector
 from replica.block import GENESIS, Head, Tail
-from replica.commit import Commit, Note, Recorded
+from replica.commit import MAX_OBSERVED, Commit, Note, Observed, Recorded
 from replica.decider import Addressed, Facts
-from replica.event import Event
-from replica.introduction import ReplicaIntroduced, introduction
+from replica.event import Event, encode_event
+from replica.introduction import HeadsObserved, ReplicaIntroduced, introduction, stream_of
 from replica.lineage import Lineage
 from replica.log import BlockStart, LogRow
 from replica.missing import Missing
@@ -29,7 +31,18 @@ if TYPE_CHECKING:
 
 
 def introduce(core: Core, now: int) -> None:
-    """Begin this replica's log, if it has not begun; and know what it has observed since its last commit."""
+    """Begin this replica's log, if it has not begun; and know what it has observed since its last commit.
+
+    After it so much of that is unnamed as one more commit can name.
+    """
+    _begin(core, now)
+    while len(core.now.unseen) > MAX_OBSERVED:
+        event = HeadsObserved()
+        recorded = Recorded(stream_of(core.me), type(event).__name__, event.schema, encode_event(event))
+        record(core, (recorded,), next_stamp(now, core.now.stamp, core.me), None)
+
+
+def _begin(core: Core, now: int) -> None:
     memory = core.now
     own = memory.lineages.get(core.me)
     if own is not None:
@@ -76,15 +89,28 @@ def record(core: Core, recorded: tuple[Recorded, ...], stamp: Stamp, note: Note 
     memory = draft.memory
     context = memory.version
     observed = tuple(sorted(memory.unseen.values())) if memory.unseen else ()
+    left: Map[int, Observed] = Map()
+    if len(observed) > MAX_OBSERVED:
+        observed, left = _first_of(core)
+        known = memory.ends[memory.lineages[me].tip.number].context
+        context = VersionVector({**context.seqs, **{replica: known[replica] for replica in left}})
     commit = Commit(me, context[me] + 1, stamp, observed, note, recorded)
     draft.own.append((commit, context))
-    memory.version = context.advance(me, commit.last)
+    memory.version = memory.version.advance(me, commit.last)
     memory.stamp = stamp
     if observed:
-        memory.unseen = Map()
+        memory.unseen = left
     draft.commits.append((commit, context))
     draft.news.append((commit, context))
     return commit
+
+
+def _first_of(core: Core) -> tuple[tuple[Observed, ...], Map[int, Observed]]:
+    """Of more heads than one commit names those that it names, and the others."""
+    memory = core.now
+    by_stamp = sorted(memory.unseen.items(), key=lambda item: memory.lineages[item[0]].tip.stamp)
+    named = tuple(sorted([observed for _, observed in by_stamp[:MAX_OBSERVED]]))
+    return named, Map(by_stamp[MAX_OBSERVED:])
 
 
 def write_down(core: Core) -> None:
