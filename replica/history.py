@@ -55,6 +55,8 @@ class Record:
     """The event; None where this code does not know its type, or cannot read it."""
     unseen: tuple[Run, ...]
     note: Note | None = None
+    folded: bool = True
+    """False where it lies in a second history of its replica id, which is in no present (see `replica.lineage`)."""
 
     @property
     def concurrent(self) -> tuple[Dot, ...]:
@@ -119,13 +121,16 @@ def records(
                 earlier.setdefault(commit.replica, []).append(seq)
 
 
-def decision(core: Core, commit: Commit, context: VersionVector) -> tuple[Record, ...]:
+def decision(core: Core, commit: Commit, context: VersionVector, *, folded: bool = True) -> tuple[Record, ...]:
     """The events of a commit, of whatever streams. They do not say what is concurrent with them."""
     labelled = core.labelled(context)
-    return tuple([_record(core, commit, labelled, seq, ()) for seq in range(commit.first, commit.last + 1)])
+    seqs = range(commit.first, commit.last + 1)
+    return tuple([_record(core, commit, labelled, seq, (), folded) for seq in seqs])
 
 
-def _record(core: Core, commit: Commit, context: VersionVector, seq: int, unseen: tuple[Run, ...]) -> Record:
+def _record(
+    core: Core, commit: Commit, context: VersionVector, seq: int, unseen: tuple[Run, ...], folded: bool = True
+) -> Record:
     recorded = commit.events[seq - commit.first]
     try:
         event: Event | None = core.types.decode(recorded.type, recorded.schema, recorded.payload)
@@ -133,5 +138,5 @@ def _record(core: Core, commit: Commit, context: VersionVector, seq: int, unseen
         event = None
     return Record(
         recorded.stream, Dot(core.label(commit.replica), seq), commit.stamp, context, recorded.type,
-        recorded.schema, recorded.payload, event, unseen, core.noted(commit.note),
+        recorded.schema, recorded.payload, event, unseen, core.noted(commit.note), folded,
     )  # fmt: skip

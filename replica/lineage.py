@@ -62,6 +62,13 @@ class Lineage(NamedTuple):
             row, after = winner, winner.after
 
     @property
+    def apart(self) -> list[Segment]:
+        """The histories that are not folded: of each log what lies beyond what is."""
+        folded = {segment.number: segment.upto for segment in self.folded}
+        ends = [(row, folded.get(row.number, row.after)) for row in self.rows]
+        return [Segment(row.number, after, row.head.seq) for row, after in ends if after < row.head.seq]
+
+    @property
     def unfolded(self) -> int:
         """How many events are not in the folded history: each log holds those after its parting."""
         return sum(row.head.seq - row.after for row in self.rows) - self.tip.head.seq

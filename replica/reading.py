@@ -426,6 +426,10 @@ class Reader:
                 yield from self.run_of(opened, seq, last).told
                 seq = opened.piece.last
 
+    def apart(self, row: LogRow, after: int, upto: int) -> list[tuple[Commit, VersionVector]]:
+        """Commits of one log that nobody folds (see `replica.lineage`), with contexts: those of the next block."""
+        return [*self.run_of(self.open(row, after + 1, hold=False), after, upto).told]
+
     @uncollected
     def stream_beyond(
         self, stream: str, place: StreamPlace, upto: VersionVector, events: int

@@ -137,13 +137,28 @@ class TimeTravel:
         """All decisions between two cuts, whatever their streams, in the order of their stamps; read as it goes.
 
         Each is the events of one commit, which share their stamp and what their author had observed. Those of
-        histories that are not folded are left out.
+        histories that are not folded are left out: see `second_histories`.
         """
         position, last = await self.cut(after), await self.cut(upto)
         while found := await self.read(partial(Reader.beyond, position=position, upto=last, events=PORTION)):
             for commit, context in found:
                 yield decision(self._core, commit, context)
                 position = position.advance(commit.replica, commit.last)
+
+    async def second_histories(self) -> AsyncGenerator[tuple[Record, ...], None]:
+        """The decisions of the histories that are not folded, one history after the other.
+
+        There are none unless two files went on under one id (a disk that was set back, a cloned machine). What was
+        acknowledged in them is in no present; here it is found again.
+        """
+        for lineage in [*self._core.memory.lineages.values()]:
+            rows = {row.number: row for row in lineage.rows}
+            for number, seq, upto in lineage.apart if lineage.forked else ():
+                while seq < upto:
+                    found = await self.read(partial(Reader.apart, row=rows[number], after=seq, upto=upto))
+                    for commit, context in found:
+                        yield decision(self._core, commit, context, folded=False)
+                        seq = commit.last
 
     async def explain(self, stream: str, path: str | tuple[Any, ...] = (), at: Where = "now") -> Explanation:
         """Why a stream reads as it does: `print(await alice.explain("list/home", "title"))`.

@@ -12,10 +12,10 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from replica.cut import plain, replica_called, shown_time
 from replica.data import to_json
@@ -34,6 +34,7 @@ from sync.formats import FORMATS
 from sync.node import Node
 from sync.terminal import Bar, columns, in_utf8, interrupted, tell, writes
 
+T = TypeVar("T")
 EVENT = re.compile(r":\d+$")
 """What ends like this is an event, unless a stream is called so."""
 LANES = 12
@@ -78,6 +79,16 @@ async def log(past: ReadOnly, args: argparse.Namespace) -> None:
                 lines.append(line)
     for line in lines or ():
         tell(line)
+    if not _is_whole(args) or args.last:
+        return
+    async for decision in past.second_histories():
+        for record in filter(wanted, decision):
+            tell(to_json(output.event(record)) if args.json else f"{_line(record)}  (a second history: not folded)")
+
+
+def _is_whole(args: argparse.Namespace) -> bool:
+    """All is asked for. (A cut names what is folded.)"""
+    return bool(args.at == "now" and not getattr(args, "after", ""))
 
 
 def _filter(past: TimeTravel, args: argparse.Namespace) -> Callable[[Record], bool]:
@@ -206,8 +217,17 @@ def _is_folded(past: TimeTravel, stream: str) -> bool:
 async def export(past: ReadOnly, args: argparse.Namespace) -> None:
     """The log as other tools read it."""
     in_utf8()
-    async for line in FORMATS[args.format](past.commits(upto=args.at)):
+    decisions: AsyncIterator[tuple[Record, ...]] = past.commits(upto=args.at)
+    if args.format == "jsonl" and _is_whole(args):
+        decisions = _one_after_the_other(decisions, past.second_histories())
+    async for line in FORMATS[args.format](decisions):
         tell(line)
+
+
+async def _one_after_the_other(*all_decisions: AsyncIterator[T]) -> AsyncIterator[T]:
+    for decisions in all_decisions:
+        async for decision in decisions:
+            yield decision
 
 
 async def verify(past: ReadOnly, args: argparse.Namespace) -> int:
@@ -234,7 +254,7 @@ async def status(past: ReadOnly, args: argparse.Namespace) -> None:
     core = past.core
     members = [*core.members.status()]
     process = holder(os.path.realpath(args.file))
-    left = unfolded(core) if core.aggregates else ()
+    left = [one for one in unfolded(core) if core.aggregates or one.why == "second history"]
     alarms = core.comparisons.divergences
     if args.json:
         state = output.State(

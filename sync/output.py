@@ -67,6 +67,8 @@ class Event(Shape, frozen=True):
     cause: Cause | UnsetType = UNSET
     concurrent: list[DotText] | UnsetType = UNSET
     """Earlier events of the stream that its author had not seen."""
+    second_history: bool | UnsetType = UNSET
+    """It lies in a second history of its replica id, which is in no present."""
 
 
 class Told(Event, frozen=True, kw_only=True):
@@ -327,6 +329,8 @@ def _event(record: Record) -> dict[str, Any]:
         found["correlation"] = record.correlation
     if record.concurrent:
         found["concurrent"] = [*map(str, record.concurrent)]
+    if not record.folded:
+        found["second_history"] = True
     return found
 
 

@@ -35,6 +35,7 @@ from replica.errors import DamagedLog
 from replica.readonly import ReadOnly
 from replica.sqlite import SqliteLog, SqliteThread
 from sync import Node, linked
+from sync.cli import main
 from tests.loop import in_loop, until
 from tests.shop import HOME, AddItem, Count, GiveTitle, ItemAdded, RemoveItem, ShoppingList
 
@@ -460,7 +461,7 @@ async def test_a_restored_backup_takes_a_new_id_before_it_writes(tmp_path):
 
 
 @in_loop
-async def test_where_the_mark_cannot_tell_the_first_meeting_does(tmp_path, caplog, monkeypatch):
+async def test_where_the_mark_cannot_tell_the_first_meeting_does(tmp_path, caplog, monkeypatch, capsys):
     """A whole disk set back: both histories are kept, all fold the same one; status and log have an alarm, once."""
     monkeypatch.setattr("replica.mark.changed", lambda _: 0)  # a disk that is set back has its old times
     path = tmp_path / "a.db"
@@ -497,6 +498,20 @@ async def test_where_the_mark_cannot_tell_the_first_meeting_does(tmp_path, caplo
                 assert ("left" in items) != ("right" in items)
                 assert set((await items_by_dot(alice)).values()) == items
                 assert len(await alice.read(lambda reader: reader.log.contents().logs)) >= 4
+                for one in (alice, bob):
+                    (apart,) = [decision async for decision in one.second_histories()]
+                    assert [record.folded for record in apart] == [False]
+                    assert {apart[0].event.item} == {"left", "right"} - items
+    for words in (["log"], ["log", "--json"], ["export", "--format", "jsonl"], ["status"], ["status", "--json"]):
+        for file in ("a.db", "b.db"):
+            assert await asyncio.to_thread(main, [words[0], str(tmp_path / file), *words[1:]]) == 0
+            said = capsys.readouterr().out
+            if words[0] == "status":
+                assert "second history" in said
+            else:
+                assert "left" in said
+                assert "right" in said
+                assert said.count("second history") + said.count('"second_history":true') == 1
 
 
 @in_loop
