@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from replica.reading import Place, Reader
     from replica.run import Run
 
+PORTION = 4096
+"""Events that are folded at once where that is done in portions: some ten milliseconds."""
 _KEYS = {str, bytes, int}
 """Where these are equal they are the same key. (True equals 1, and is none.)"""
 
@@ -159,11 +161,21 @@ class Bulk:
                 found += rivals if len(rivals) == 1 else _concurrent(rivals)
         return sorted(found)
 
-    @uncollected
     def fold(self, tree: Tree) -> Tree:
         """The state after all that was taken; FoldFailed names the event that raised."""
+        return self._fold(tree, self.left)
+
+    def states(self, tree: Tree) -> Iterator[Tree]:
+        """The same in portions: the state after each, the last one after all."""
+        left = self.left
+        for at in range(0, len(left) or 1, PORTION):
+            tree = self._fold(tree, left[at : at + PORTION])
+            yield tree
+
+    @uncollected
+    def _fold(self, tree: Tree, some: Sequence[_Left]) -> Tree:
         growing = Growing(tree)
-        for left in self.left:
+        for left in some:
             wall, counter, replica, seq = left.order
             dot, stamp, seen = (
                 Dot(replica, seq),

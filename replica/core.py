@@ -13,7 +13,7 @@ Rule 4. No clock, no disk, no network, no tasks, and no randomness but what it i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, NamedTuple
@@ -258,6 +258,10 @@ class Core:
         self.touch(stream)
         return aggregate, state
 
+    def derives(self, stream: str) -> bool:
+        """Do rows or promises follow from the present of that stream?"""
+        return stream.split("/", 1)[0] in self.derived.categories
+
     def lacks(self, stream: str) -> bool:
         """Would a decision in that stream have to wait for its present?"""
         memory = self.now
@@ -467,13 +471,20 @@ class Core:
 
     # --- what was missing ---
 
-    def supply_presents(self, streams: Mapping[str, Loaded]) -> None:
-        """Fold streams from the log: of each the commits that hold its events, by stamp, from a snapshot on."""
+    def supply_presents(self, streams: Mapping[str, Loaded]) -> Iterator[None]:
+        """Fold streams from the log: of each the commits that hold its events, by stamp, from a snapshot on.
+
+        A portion a turn. Nothing else may be done with the draft before the last one.
+        """
         assert self._draft is None, "a stream is loaded between drafts"
         for stream, loaded in streams.items():
             for words in loaded.damaged:
                 self.complaints.say("snapshot", stream, words)
-            fold_afresh(self, stream, loaded)
+            try:
+                yield from fold_afresh(self, stream, loaded)
+            except BaseException:
+                self.draft.forget_present(stream)
+                raise
 
     def supply_commands(self, commands: Mapping[tuple[str, str], Done | None]) -> None:
         memory = self.draft.memory

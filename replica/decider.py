@@ -13,7 +13,7 @@ replica knows of folding. Two ways are there: `replica.aggregate` (lattices: in 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -198,6 +198,10 @@ class Decider(ABC):
     def takes(self, fold: Any, later: Stamp, context: VersionVector) -> bool:
         """Can this fold take an event, or does it have to go back before what it knows?"""
         return True
+
+    def rewinds(self, fold: Any, first: Callable[[], Stamp | None]) -> int:
+        """How many events have to be folded again to take some with this first stamp; 0 for next to none."""
+        return 0
 
     def trim(self, fold: Any) -> Any:
         """The fold without what it need not hold in memory, where a snapshot stands behind it."""

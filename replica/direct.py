@@ -43,14 +43,27 @@ def reader_of(core: Core, log: Log) -> Reader:
     return Reader(log, core.store, core.memory.lineages, core.blocks)
 
 
-Loaded = Callable[[Core], None]
+Loaded = Callable[[Core], Iterator[None]]
 
 
 def load(reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider], types: EventTypes) -> Loaded:
-    """Read what a step was missing; the result puts it into the core. Blocks on the log."""
+    """Read what a step was missing; the result puts it into the core, a portion a turn. Blocks on the log."""
     if missing.streams:
         streams = load_streams(reader, missing.streams, aggregate_of, types, missing.limits)
         return lambda core: core.supply_presents(streams)
+    supply = _look_up(reader, missing, aggregate_of, types)
+
+    def at_once(core: Core) -> Iterator[None]:
+        supply(core)
+        yield
+
+    return at_once
+
+
+def _look_up(
+    reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider], types: EventTypes
+) -> Callable[[Core], None]:
+    """The same of what is no present."""
     if missing.commands:
         commands = {asked: _command(reader, *asked) for asked in missing.commands}
         return lambda core: core.supply_commands(commands)
@@ -155,7 +168,11 @@ class DirectReplica:
                 return step()
             except Missing as missing:
                 self.flush()
-                load(self.reader(), missing, self.core.aggregate_of, self.core.types)(self.core)
+                self._supply(missing)
+
+    def _supply(self, missing: Missing) -> None:
+        for _ in load(self.reader(), missing, self.core.aggregate_of, self.core.types)(self.core):
+            pass
 
     def reader(self) -> Reader:
         return reader_of(self.core, self.log)
@@ -183,7 +200,7 @@ class DirectReplica:
                 if missing.arrange is not None:
                     placed = arrange(self.reader(), missing.arrange)
                 else:
-                    load(self.reader(), missing, self.core.aggregate_of, self.core.types)(self.core)
+                    self._supply(missing)
 
     def flush(self) -> Settled:
         """Make the draft durable, and say what has become known by that."""

@@ -12,11 +12,13 @@ Rule 5. Code that has learnt a type folds its streams again from the log. Nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from merge.stamp import Stamp
 from merge.version import Dot, VersionVector
+from replica.backlog import NO_BACKLOG
 from replica.bulk import Bulk
 from replica.commit import Commit, Recorded
 from replica.decider import Decider, FoldFailed, Happened
@@ -34,6 +36,12 @@ if TYPE_CHECKING:
 BULK = 64
 """Events of a batch from which on they are not folded one by one."""
 
+PORTION = 2048
+"""Events of a stream that are folded at once, before others have their turn: some milliseconds."""
+
+REWIND = 4096
+"""Events of a present in memory that are folded again for what comes late; where it were more, the log is read."""
+
 LISTED = 8
 """Types that are named in one line for people."""
 
@@ -41,8 +49,8 @@ Contexts = Iterable[tuple[Commit, VersionVector]]
 """Commits with their contexts, in the order of their stamps."""
 
 
-def fold_afresh(core: Core, stream: str, loaded: Loaded) -> None:
-    """Load a stream: fold all commits that hold its events, or those after a snapshot."""
+def fold_afresh(core: Core, stream: str, loaded: Loaded) -> Iterator[None]:
+    """Load a stream: fold all commits that hold its events, or those after a snapshot; a portion a turn."""
     memory = core.draft.memory
     begun = core.aggregate_of(stream).empty() if loaded.fold is None else loaded.fold
     memory.presents = memory.presents.set(stream, begun)
@@ -50,37 +58,56 @@ def fold_afresh(core: Core, stream: str, loaded: Loaded) -> None:
     core.folded[stream] = Folded(loaded.events, loaded.events, pause_after(loaded.size, core.every))
     bulk = loaded.commits
     if not isinstance(bulk, Bulk):
-        _fold_each(core, bulk, (stream,))
+        for portion in _portions(bulk):
+            if stream not in memory.poison:
+                _fold_each(core, portion, (stream,))
+                yield
         return
     for name, schema in bulk.unknown:
         complain_of(core, stream, name, schema)
     memory.stands = memory.stands.set(stream, bulk.stands_after(loaded.stands))
     core.count(stream, bulk.events)
-    _put(core, stream, partial(bulk.fold, begun))
+    states = bulk.states(begun)
+    while _put(core, stream, partial(next, states, None)):
+        yield
 
 
-def _put(core: Core, stream: str, folded: Callable[[], Any]) -> None:
-    """Let a stream have the state that folding it comes to; poison it where that raises."""
+def _portions(commits: Contexts) -> Iterator[list[tuple[Commit, VersionVector]]]:
+    """Some commits, about PORTION events at a time."""
+    portion, size = list[tuple[Commit, VersionVector]](), 0
+    for item in commits:
+        portion.append(item)
+        size += len(item[0].events)
+        if size >= PORTION:
+            yield portion
+            portion, size = [], 0
+    yield portion
+
+
+def _put(core: Core, stream: str, folded: Callable[[], Any]) -> bool:
+    """Let a stream have the state that folding it comes to, if it comes to one; poison it where that raises."""
     memory = core.draft.memory
     if stream in memory.poison:
-        return
+        return False
     try:
         state = folded()
     except FoldFailed as failed:
         name = type(failed.happened.event).__name__
         _poison(core, stream, f"folding {name} {core.dot(failed.happened.dot)}", failed.why)
-    else:
+        return False
+    if state is not None:
         memory.presents = memory.presents.set(stream, state)
+    return state is not None
 
 
 def too_late(core: Core, news: Iterable[Run]) -> list[str]:
     """The streams that are loaded, and whose folds have to go back before what they know to take what arrives."""
-    presents, late = core.now.presents, dict[str, None]()
+    presents, waiting, late = core.now.presents, core.now.backlog.presents, dict[str, None]()
     for run in news:
         folds = {
-            stream: (aggregate, presents[stream])
+            stream: (aggregate, presents[stream] if stream in presents else waiting[stream].state)
             for stream in run.by_stream
-            if stream in presents
+            if stream in presents or stream in waiting
             for aggregate in [core.aggregate_of(stream)]
             if type(aggregate).takes is not Decider.takes
         }
@@ -97,32 +124,49 @@ def fold(core: Core, news: list[Run]) -> None:
     memory = core.draft.memory
     streams = dict.fromkeys(stream for run in news for stream in run.by_stream)
     loaded = [stream for stream in streams if stream in memory.presents]
-    if sum(len(run.places_of(stream)) for run in news for stream in loaded) >= core.bulk:
-        loaded = [s for s in loaded if not (_put_off(core, s) or _fold_by_column(core, s, news))]
+    bulk = sum(len(run.places_of(stream)) for run in news for stream in loaded) >= core.bulk
+    loaded = [
+        stream for stream in loaded
+        if not _put_off(core, stream, news, bulk) and not (bulk and _fold_by_column(core, stream, news[::-1]))
+    ]  # fmt: skip
     if loaded:
         _fold_each(core, by_stamp(news), loaded)
     waiting = [run for run in news if not run.by_stream.keys().isdisjoint(memory.backlog.presents)]
     if waiting:
         memory.backlog = memory.backlog.more(waiting)
-        if memory.backlog.events > core.backlog:
-            for stream in memory.backlog.presents:
-                catch_up(core, stream)
+        if memory.backlog.size > core.backlog or len(memory.backlog.presents) > core.keep:
+            memory.backlog = NO_BACKLOG
 
 
-def _put_off(core: Core, stream: str) -> bool:
-    """Let a present wait for what comes next, if it may."""
+def _put_off(core: Core, stream: str, news: list[Run], bulk: bool) -> bool:
+    """Let a present wait for what comes next, or let go of it, if it may and that is less work."""
     memory = core.draft.memory
-    if stream.split("/", 1)[0] in core.derived.categories or not folds_by_column(core.aggregate_of(stream)):
+    aggregate, state = core.aggregate_of(stream), memory.presents[stream]
+    if core.derives(stream):
         return False
-    memory.backlog = memory.backlog.put_off(stream, memory.presents[stream], memory.stands[stream])
-    memory.presents, memory.stands = memory.presents.delete(stream), memory.stands.delete(stream)
+    by_column = bulk and folds_by_column(aggregate)
+    again = 0 if by_column else aggregate.rewinds(state, partial(_first, stream, news))
+    if not by_column and not again:
+        return False
+    stands = memory.stands[stream]
+    core.draft.forget_present(stream)
+    if again <= REWIND:
+        memory.backlog = memory.backlog.put_off(stream, state, stands)
     return True
+
+
+def _first(stream: str, news: list[Run]) -> Stamp | None:
+    """The first stamp of what comes for a stream."""
+    found = [
+        run.decoded.stamp(run.decoded.commit_at(places[0])) for run in news if (places := run.places_of(stream))
+    ]
+    return min(found, default=None)
 
 
 def catch_up(core: Core, stream: str) -> None:
     """Fold what waits for a present, which is then in memory as any other."""
     memory = core.draft.memory
-    waiting, news = memory.backlog.presents[stream], memory.backlog.runs_for(stream)
+    waiting, news = memory.backlog.presents[stream], [*memory.backlog.runs_for(stream)]
     memory.backlog = memory.backlog.without(stream)
     memory.presents = memory.presents.set(stream, waiting.state)
     memory.stands = memory.stands.set(stream, waiting.stands)
@@ -132,13 +176,13 @@ def catch_up(core: Core, stream: str) -> None:
 
 @uncollected
 def _fold_by_column(core: Core, stream: str, news: Sequence[Run]) -> bool:
-    """Fold further events of a stream by column, if that can be."""
+    """Fold further events of a stream by column, the newest runs first, if that can be."""
     memory, aggregate = core.draft.memory, core.aggregate_of(stream)
     if not folds_by_column(aggregate):
         return False
     bulk = Bulk(aggregate, core.types, stream)
     try:
-        for run in reversed(news):
+        for run in news:
             bulk.take(run)
         state = bulk.fold(memory.presents[stream])
     except Exception:  # the other path raises it again, and knows which event it was

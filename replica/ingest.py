@@ -151,6 +151,8 @@ class _Batch:
         self.lineages = core.now.lineages
         """As they will be after this batch: contexts are read against these."""
         self.next_number = core.next_number
+        self.late: Sequence[str] = ()
+        """Streams whose presents cannot take what arrives."""
 
     # --- reading ---
 
@@ -291,11 +293,16 @@ class _Batch:
         ]
 
     def rewind(self) -> None:
-        """Missing where a fold has to go back before what it knows, to take what arrives."""
+        """Which folds have to go back before what they know, to take what arrives.
+
+        They are let go of, and read again when somebody asks. Missing where something follows from such a present.
+        """
         news = self.news
         late = too_late(self.core, news)
-        if late:
-            raise Missing(streams=tuple(late), limits=limits_of(by_stamp(news), late))
+        needed = [stream for stream in late if self.core.derives(stream)]
+        if needed:
+            raise Missing(streams=tuple(needed), limits=limits_of(by_stamp(news), needed))
+        self.late = late
 
     # --- taking ---
 
@@ -319,6 +326,8 @@ class _Batch:
         else:
             if memory.stamp is not None:
                 self._outdate(news, memory.stamp)
+            for stream in self.late:
+                draft.forget_present(stream)
             fold(core, news)
             for stream in {stream for run in news for stream in run.by_stream if stream in memory.unknown}:
                 memory.unknown = memory.unknown.delete(stream)

@@ -33,7 +33,7 @@ import heapq
 import sys
 from abc import abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import cache
 from typing import Any, NamedTuple, Self, get_args, get_type_hints
@@ -212,6 +212,14 @@ class Ordered(Decider, base=True):
             or last < later
             or (len(stretches) > base.fixed and stretches[base.fixed].order[0] < later)
         )
+
+    def rewinds(self, fold: Trail, first: Callable[[], Stamp | None]) -> int:
+        last = fold.stretches[-1].order if fold.stretches else None
+        late = None if last is None else first()
+        if late is None or last is None or late >= last[0]:
+            return 0
+        at = bisect_right(fold.stretches, (late, 0), key=lambda stretch: stretch.order)
+        return (len(fold.stretches) - max(at - 1, 0)) * STRIDE
 
     def trim(self, fold: Trail) -> Trail:
         """The fold with the latest RECENT to 2 * RECENT events alone."""

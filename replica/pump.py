@@ -22,6 +22,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from merge.version import printable
@@ -29,7 +30,7 @@ from replica.arrange import Gap, Placed, arrange
 from replica.backend import OneLoop
 from replica.block import Slice
 from replica.core import Core, Settled
-from replica.direct import load, reader_of
+from replica.direct import Loaded, load, reader_of
 from replica.errors import Closed, FileGone, StoreError, Unavailable, as_exception, exception
 from replica.ingest import Ingested
 from replica.log import CommitInDoubt, Contents, Identity, LogRow, TableFailed, Transaction
@@ -44,6 +45,8 @@ PARTS = 16
 """Blocks that may have begun since one was sealed, before one is sealed though steps wait."""
 AHEAD = 256
 """Presents that are read at once, beside those that a step is missing."""
+TURN = 0.02
+"""Seconds for which steps are played before others have their turn."""
 STEPS = 1024
 """Steps a transaction: enough to hide its fixed cost, few enough that the first is not kept waiting."""
 
@@ -217,13 +220,16 @@ class Pump:
                 waiting.set()
 
     async def _play(self, steps: list[_Step[Any]]) -> None:
-        self._taken, begin = steps, 0
+        self._taken, begin, stop = steps, 0, 0
         while True:
-            stop, missing, fatal = _play_until_missing(steps, begin)
+            stop, missing, fatal = _play_for_a_turn(steps, stop)
             if fatal:
                 self._core.drop()
                 _hear(steps[stop])
-                steps, begin = [*steps[begin:stop], *steps[stop + 1 :]], 0
+                steps, begin, stop = [*steps[begin:stop], *steps[stop + 1 :]], 0, 0
+                continue
+            if missing is None and stop < len(steps):
+                await asyncio.sleep(0)
                 continue
             await self._flush(steps[begin:stop])
             if missing is None:
@@ -250,9 +256,10 @@ class Pump:
             if together is missing:
                 raise
             supply = await self._read(missing)  # what others miss is no reason for this one to fail
-        supply(core)
+        for _ in supply(core):  # a long stream is folded in turns with all else that the loop has to do
+            await asyncio.sleep(0)
 
-    async def _read(self, missing: Missing) -> Callable[[Core], None]:
+    async def _read(self, missing: Missing) -> Loaded:
         core = self._core
         return await self._backend.run(
             lambda log: load(reader_of(core, log), missing, core.aggregate_of, core.types)
@@ -369,11 +376,12 @@ def _with_later(core: Core, missing: Missing, later: list[_Step[Any]]) -> Missin
 
 
 @uncollected
-def _play_until_missing(steps: list[_Step[Any]], begin: int) -> tuple[int, Missing | None, bool]:
-    """Play steps from one on, one after the other; where it ended, and why: what that one is missing, or raised.
+def _play_for_a_turn(steps: list[_Step[Any]], begin: int) -> tuple[int, Missing | None, bool]:
+    """Play steps from one on, for about TURN; where it ended, and why: what that one is missing, or raised.
 
     What is no Exception may have been raised anywhere, so the draft is not to be trusted after it.
     """
+    until = monotonic() + TURN
     for index in range(begin, len(steps)):
         step = steps[index]
         step.error = None
@@ -386,6 +394,8 @@ def _play_until_missing(steps: list[_Step[Any]], begin: int) -> tuple[int, Missi
         except BaseException as error:
             step.error = error
             return index, None, True
+        if monotonic() > until:
+            return index + 1, None, False
     return len(steps), None, False
 
 

@@ -112,7 +112,7 @@ class World:
         replica.core.every = 4
         pace = Random(f"{self.seed}/{one.name}/{one.starts}/pace")
         replica.core.bulk = pace.choice([1, 1, 4, BULK])
-        replica.core.backlog = pace.choice([8, 40, BACKLOG])
+        replica.core.backlog = pace.choice([4_000, 20_000, BACKLOG])
         one.node = DirectNode(replica, f"{one.name}{one.starts}".encode())
         replica.build()
         self.ledger.listen(replica)
