@@ -12,7 +12,7 @@ help:
 	@echo "make play    a scenario file, with real processes (FILE=last-piece)"
 	@echo "make test    the test suite"
 	@echo "make check   format, lint, types, import contracts"
-	@echo "make soak    thousands of simulated schedules (SEEDS=0-5000)"
+	@echo "make soak    thousands of simulated schedules, then whole replicas judged (SEEDS=0-5000 MINUTES=10)"
 	@echo "make fuzz    inputs by coverage, for the doors of frames and blocks (SECONDS=900)"
 	@echo "make crash   SIGKILL and power cuts (KILLS=2000 IMAGES=10000)"
 	@echo "make bench   measurements beside other systems (about 25 minutes)"
@@ -66,6 +66,7 @@ bench: $(VENV)/.bench
 
 soak: $(VENV)/.dev
 	$(PY) -m sync.testing --seeds $(or $(SEEDS),0-5000) -j 2
+	$(PY) -m tests.differential --seeds 1000 --minutes $(or $(MINUTES),10)
 
 fuzz: $(VENV)/.dev
 	@$(PIP) -e '.[fuzz]'

@@ -208,6 +208,31 @@ MASKED = {
 mechanism alone, and finds it."""
 
 
+JUDGED = [
+    Mutant("a view goes on in the middle of a commit", "replica/reading.py",
+           "min(bisect_left(decoded.lasts, after) + 1, piece.commits)", "bisect_right(decoded.lasts, after)"),
+    Mutant("what was trimmed is concurrent with nothing", "replica/ordered.py",
+           "_fixed(kept, earlier))", "0)"),
+    Mutant("who removed what was not there yet is not told", "merge/why.py",
+           "Touch(happening, True, (), told)", "Touch(happening, True)"),
+    Mutant("a state comes back with its keys in another order", "replica/ordered.py",
+           "        return Trail((), state, Base(stamp, stands), copied)\n\n"
+           "    def unlike(self, one: Trail, other: Trail) -> str | None:\n"
+           '        return unlike(one.state, other.state, "state")',
+           "        state = dict(sorted(state.items())) if isinstance(state, dict) else state\n"
+           "        return Trail((), state, Base(stamp, stands), copied)\n\n"
+           "    def unlike(self, one: Trail, other: Trail) -> str | None:\n"
+           "        return None"),
+    Mutant("a constant of a class is not its code", "replica/fingerprint.py",
+           "found.append((name, self.of(member)))",
+           "found.append((name, self.of(member) if callable(member) else None))"),
+    Mutant("a table that was dropped is live", "replica/rows.py", " and _is_made(core, name)", ""),
+    Mutant("a retry is answered with what others did", "replica/core.py",
+           "return here or heard", "return heard or here"),
+]  # fmt: skip
+"""What the independent judge finds: readings of whole replicas on files, for which no schedule asks."""
+
+
 class Caught(NamedTuple):
     """How a bug was found."""
 
@@ -232,8 +257,10 @@ def broken(mutant: Mutant) -> Iterator[Path]:
 
 
 def hunt(mutant: Mutant, seeds: int = SEEDS) -> Caught | None:
-    """Play schedules with the bug in a copy of the sources; None where none finds it."""
+    """Play schedules with the bug in a copy of the sources, or have it judged; None where none finds it."""
     command = [sys.executable, "-m", "sync.testing", "--seeds", f"0-{seeds}", "--first"]
+    if mutant in JUDGED:
+        command = [sys.executable, "-m", "tests.differential", "--seeds", f"0-{seeds}", "--no-shrink"]
     begun = time.perf_counter()
     with broken(mutant) as folder:
         try:
@@ -267,6 +294,11 @@ def main() -> int:
         schedules = "-" if caught is None else caught.seed + 1
         how = f"{caught.oracle} | {schedules} | {caught.seconds:.1f}" if caught else "**not found** | - | -"
         print(f"| {MUTANTS[number].says} | {how} |", flush=True)
+    for mutant in JUDGED if len(chosen) == len(MUTANTS) else ():
+        caught = hunt(mutant)
+        missed += caught is None
+        how = f"{caught.oracle} | {caught.seed + 1} | {caught.seconds:.1f}" if caught else "**not found** | - | -"
+        print(f"| {mutant.says} | the judge: {how} |", flush=True)
     for test, mutant in MASKED.items() if len(chosen) == len(MUTANTS) else ():
         found = fails(test, mutant)
         missed += not found
