@@ -1,6 +1,7 @@
 """Memory: events, the log, aggregates, presents. One replica, and what it knows."""
 
 from replica.aggregate import Aggregate
+from replica.aside import EventSetAside
 from replica.core import Committed
 from replica.decider import Addressed, Given, Happened
 from replica.difference import ABSENT, Changed
@@ -68,6 +69,7 @@ __all__ = [
     "Entry",
     "Event",
     "EventRows",
+    "EventSetAside",
     "Explanation",
     "Export",
     "Feed",

@@ -52,6 +52,9 @@ class Aggregate(Decider, Product, base=True):
         return fold.happen(Happening(happened.dot, happened.stamp, happened.context, effect))
 
     def observe_all(self, fold: Tree, happened: Sequence[Happened]) -> Tree:
+        if any(one.aside for one in happened):  # which may raise half-way
+            tree: Tree = super().observe_all(fold, happened)
+            return tree
         growing = Growing(fold)
         for one in happened:
             try:

@@ -27,6 +27,7 @@ from merge.stamp import Stamp
 from merge.tree import Tree
 from merge.version import Dot, Seen, VersionVector
 from replica.aggregate import Aggregate
+from replica.aside import EventSetAside, set_aside_by
 from replica.decider import Decider, FoldFailed, Happened
 from replica.event import Event, EventTypes
 from replica.place import START, StreamPlace
@@ -110,6 +111,8 @@ class Bulk:
         """The last event of the stream in each log."""
         self.unknown: set[tuple[str, int]] = set()
         """Types, with their schemas, that the aggregate does not know."""
+        self.aside: set[Dot] = set()
+        """Events that were set aside: left out where they raise."""
         self.held = 0
         """Events of the stream."""
         self.events = 0
@@ -127,6 +130,9 @@ class Bulk:
         columns: dict[tuple[Any, ...], list[_Column]] = {}
         for (name, schema), places in _by_kind(decoded, picked):
             kind = self._types.kind_of(name, schema)
+            if kind is EventSetAside:
+                self._set_aside(run, places)
+                continue
             if kind is None:
                 self.unknown.add((name, schema))
                 continue
@@ -147,6 +153,16 @@ class Bulk:
             covered = self._covered.setdefault((decoded.replica, path), set())
             for key, column, at in _uncovered(some, covered):
                 rivals[key].append(_left(run, column.places[at], column.events[at], column.plain))
+
+    def _set_aside(self, run: Run, places: Sequence[int]) -> None:
+        decoded = run.decoded
+        for place in places:
+            index, seq = decoded.commit_at(place), decoded.after + place
+            (commit,) = decoded.some(index, index + 1)
+            event = commit.events[seq + 1 - commit.first]
+            found = set_aside_by(event, run.context(index).advance(decoded.replica, seq))
+            if found is not None:
+                self.aside.add(found)
 
     def stands_after(self, stands: StreamPlace) -> StreamPlace:
         """A place in the stream after all that was taken."""
@@ -182,9 +198,14 @@ class Bulk:
                 Stamp(wall, counter, replica),
                 Seen(left.context, replica, seq - 1),
             )
+            before = growing.finish() if dot in self.aside else None
             try:
+                growing = growing if before is None else Growing(before)
                 growing.act(dot, stamp, seen, left.done())
             except Exception as error:
+                if before is not None:
+                    growing = Growing(before)
+                    continue
                 raise FoldFailed(Happened(stamp, dot, seen.version, left.event), error) from error
         return growing.finish()
 

@@ -25,6 +25,7 @@ from merge.stamp import Stamp, next_stamp
 from merge.version import Dot, Named, ReplicaId, VersionVector
 from replica import owed
 from replica.arrange import Gap, Placed
+from replica.aside import EventSetAside
 from replica.backlog import BACKLOG, NO_BACKLOG
 from replica.beside import NOTHING_BESIDE, Beside, let_go
 from replica.block import Slice
@@ -59,6 +60,8 @@ from replica.stores import adopt_stores, fact, joined
 
 NONE: Map[Any, Any] = Map()
 NEVER = Folded(0, 0)
+OWN = (OwnerChanged, EventSetAside)
+"""Facts of Anabranch's own that stand in the streams of aggregates."""
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -124,7 +127,7 @@ class Core:
         for event in classes:
             if event.__name__ in OWN_TYPES:
                 raise TypeError(f"events called {event.__name__} are Anabranch's own; choose another name")
-        self.types = EventTypes([*sorted(classes, key=lambda kind: (kind.__name__, kind.__module__)), OwnerChanged])
+        self.types = EventTypes([*sorted(classes, key=lambda kind: (kind.__name__, kind.__module__)), *OWN])
         self.derived = Derived(projections, self.aggregates)
         self.tables = contents.tables
         """What the file held of tables when it was opened."""
@@ -183,12 +186,12 @@ class Core:
 
     def label(self, replica: int) -> ReplicaId:
         """An id with the name that its replica introduced itself by; name~digits where several go by that name."""
-        if self._named != (len(self.memory.lineages), self.me):
+        if self._named != (len(self.now.lineages), self.me):
             self._name_all()
         return self._labels.get(replica) or ReplicaId(replica)
 
     def _name_all(self) -> None:
-        lineages = self.memory.lineages
+        lineages = self.now.lineages
         names = {self.me: self.identity.name} | {r: lineage.rows[0].name for r, lineage in lineages.items()}
         taken = Counter(names.values())
         self._labels = {
@@ -248,7 +251,7 @@ class Core:
         aggregate = self.aggregate_of(stream)
         memory = self.now
         if stream in memory.poison:
-            raise PoisonEvent(memory.poison[stream])
+            raise PoisonEvent(memory.poison[stream].why)
         if stream not in memory.presents:
             if stream not in memory.backlog.presents:
                 raise Missing(streams=(stream,))
@@ -372,7 +375,7 @@ class Core:
             if stream not in folds:
                 folds[stream] = self._loaded(stream)
             aggregate, kind = folds[stream][0], type(event)
-            if kind not in aggregate.events and kind is not OwnerChanged:
+            if kind not in aggregate.events and kind not in OWN:
                 raise InvalidEvent(
                     f"{kind.__name__} was not recorded: {type(aggregate).__name__}, which folds "
                     f"{stream}, does not list it in its `events`"
@@ -398,7 +401,7 @@ class Core:
             for seq, (stream, event) in enumerate(admitted, first):
                 aggregate, state = folds[stream]
                 context = before if seq == first else before.advance(me, seq - 1)
-                if type(event) is not OwnerChanged:
+                if type(event) not in OWN:
                     state = aggregate.observe(state, Happened(stamp, Dot(me, seq), context, event))
                 folds[stream] = aggregate, state
                 told[stream] = seq, told[stream][1] + 1 if stream in told else 1
@@ -471,7 +474,9 @@ class Core:
 
     # --- what was missing ---
 
-    def supply_presents(self, streams: Mapping[str, Loaded]) -> Iterator[None]:
+    def supply_presents(
+        self, streams: Mapping[str, Loaded], aside: Mapping[str, frozenset[Dot]] = NONE
+    ) -> Iterator[None]:
         """Fold streams from the log: of each the commits that hold its events, by stamp, from a snapshot on.
 
         A portion a turn. Nothing else may be done with the draft before the last one.
@@ -480,8 +485,11 @@ class Core:
         for stream, loaded in streams.items():
             for words in loaded.damaged:
                 self.complaints.say("snapshot", stream, words)
+            if stream in aside:
+                memory = self.draft.memory
+                memory.poison = memory.poison.delete(stream)
             try:
-                yield from fold_afresh(self, stream, loaded)
+                yield from fold_afresh(self, stream, loaded, aside.get(stream, frozenset()))
             except BaseException:
                 self.draft.forget_present(stream)
                 raise
@@ -665,6 +673,7 @@ class Core:
         """The draft did not become durable. Loaded ends and presents go with it; the log has them."""
         self._draft = None
         self.context_known = self._doubted = self.found_all = False
+        self._named = (-1, self.me)
         self._used.clear()
         self.me = self.identity.replica
         self.memory = replace(

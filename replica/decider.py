@@ -64,6 +64,8 @@ class Happened(NamedTuple):
     dot: Dot
     context: VersionVector
     event: Event
+    aside: bool = False
+    """It is left out where folding it raises (see `replica.aside`)."""
 
     @property
     def order(self) -> tuple[Stamp, int]:
@@ -154,7 +156,8 @@ class Decider(ABC):
             try:
                 fold = self.observe(fold, one)
             except Exception as error:
-                raise FoldFailed(one, error) from error
+                if not one.aside:
+                    raise FoldFailed(one, error) from error
         return fold
 
     @abstractmethod

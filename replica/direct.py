@@ -7,11 +7,13 @@ simulator and the crash tests drive it; so can a program that wants no event loo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
-from merge.version import VersionVector
+from merge.version import Dot, VersionVector
 from replica.arrange import Gap, arrange
+from replica.aside import SettingAside
 from replica.beside import read_beside
 from replica.block import Head, Slice
 from replica.build import Build, unbuilt
@@ -50,7 +52,7 @@ def load(reader: Reader, missing: Missing, aggregate_of: Callable[[str], Decider
     """Read what a step was missing; the result puts it into the core, a portion a turn. Blocks on the log."""
     if missing.streams:
         streams = load_streams(reader, missing.streams, aggregate_of, types, missing.limits)
-        return lambda core: core.supply_presents(streams)
+        return lambda core: core.supply_presents(streams, missing.aside)
     supply = _look_up(reader, missing, aggregate_of, types)
 
     def at_once(core: Core) -> Iterator[None]:
@@ -222,6 +224,16 @@ class DirectReplica:
     def retire(self, member: int, now: int) -> Committed:
         """Record that a replica takes part no more."""
         return self._step(lambda: self.core.retire(member, now))
+
+    def set_aside(self, dots: Sequence[tuple[int, int]], now: int) -> Committed | None:
+        """Leave events out that cannot be folded here: see `replica.aside`."""
+        self.flush()
+        found = [self.reader().commit(*dot) for dot in dots]
+        named = [
+            (commit.events[dot[1] - commit.first].stream, Dot(*dot))
+            for dot, (commit, _) in zip(dots, filter(None, found), strict=True)
+        ]
+        return self._step(partial(SettingAside(self.core, named).step, now))
 
     def mend(self, stream: str) -> None:
         """The present of a stream in memory is not the fold of its log: read it again."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from immutables import Map
 
 from merge.stamp import Stamp
-from merge.version import NOTHING, VersionVector
+from merge.version import NOTHING, Dot, VersionVector
 from replica.backlog import NO_BACKLOG, Backlog
 from replica.block import Slice
 from replica.commit import Commit, Observed, Recorded
@@ -35,6 +35,13 @@ Fact = tuple[Commit, VersionVector, int, Recorded]
 
 RECENT = 4096
 """How many boundaries are remembered for contexts to name; others are read from the log."""
+
+
+class Poison(NamedTuple):
+    """What stops a stream."""
+
+    why: str
+    dot: Dot
 
 
 @dataclass(slots=True)
@@ -65,7 +72,7 @@ class Memory:
     is known of them."""
     unknown: Map[str, tuple[tuple[str, int], ...]] = Map()
     """By stream, of those that were asked about: the types in it that this code does not know."""
-    poison: Map[str, str] = Map()
+    poison: Map[str, Poison] = Map()
     """Streams that cannot be folded, and why."""
     types: Map[tuple[str, int], int] = Map()
     """How many events of each type the log holds."""

@@ -111,8 +111,10 @@ class Explanation:
 class Explainer:
     """Takes the events of a stream in their order; explains the places of the present after them."""
 
-    def __init__(self, aggregate: Decider, stream: str, path: str | tuple[Any, ...]) -> None:
-        self._aggregate, self._stream = aggregate, stream
+    def __init__(
+        self, aggregate: Decider, stream: str, path: str | tuple[Any, ...], aside: frozenset[Dot] = frozenset()
+    ) -> None:
+        self._aggregate, self._stream, self._aside = aggregate, stream, aside
         self._path = tuple(part for part in path.split("/") if part) if isinstance(path, str) else path
         self._shown = isinstance(path, str)
         self._earlier: dict[Path, deque[Act]] = {}
@@ -122,7 +124,14 @@ class Explainer:
         self._last: Any = ABSENT
 
     def take(self, record: Record) -> None:
-        """One more event. Raises what folding it raises."""
+        """One more event. Raises what folding it raises, unless it was set aside."""
+        try:
+            self._take(record)
+        except Exception:
+            if record.dot not in self._aside:
+                raise
+
+    def _take(self, record: Record) -> None:
         aggregate = self._aggregate
         if record.event is None or type(record.event) not in aggregate.events:
             return

@@ -4,7 +4,7 @@ Rule 1. Only streams that are loaded are folded; the others cost nothing until s
 Rule 2. An event of a type that this code does not know is left out, and so is a second history of one id (see
         `replica.lineage`). What is left out is `unfolded`: it is kept, forwarded, and counted.
 Rule 3. A poison event (reading or folding it raises) stops its own stream, with an error that names it. The log,
-        sync and every other stream go on.
+        sync and every other stream go on. Where it was set aside, it is left out (see `replica.aside`).
 Rule 4. What is read in bulk is folded by column (see `replica.bulk`).
 Rule 5. Code that has learnt a type folds its streams again from the log. Nothing is added to an old fold: an add
         that is learnt late could undo a remove that had seen it.
@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from merge.stamp import Stamp
 from merge.version import Dot, VersionVector
+from replica.aside import KIND as SET_ASIDE
+from replica.aside import set_aside_in
 from replica.backlog import NO_BACKLOG
 from replica.bulk import Bulk
 from replica.commit import Commit, Recorded
 from replica.decider import Decider, FoldFailed, Happened
+from replica.draft import Poison
 from replica.introduction import OWN_TYPES
 from replica.place import START, StreamPlace
 from replica.plain import folds_by_column
@@ -49,8 +52,14 @@ Contexts = Iterable[tuple[Commit, VersionVector]]
 """Commits with their contexts, in the order of their stamps."""
 
 
-def fold_afresh(core: Core, stream: str, loaded: Loaded) -> Iterator[None]:
-    """Load a stream: fold all commits that hold its events, or those after a snapshot; a portion a turn."""
+NONE: frozenset[Dot] = frozenset()
+
+
+def fold_afresh(core: Core, stream: str, loaded: Loaded, aside: frozenset[Dot] = NONE) -> Iterator[None]:
+    """Load a stream: fold all commits that hold its events, or those after a snapshot; a portion a turn.
+
+    `aside` is set aside by what is not in the log yet.
+    """
     memory = core.draft.memory
     begun = core.aggregate_of(stream).empty() if loaded.fold is None else loaded.fold
     memory.presents = memory.presents.set(stream, begun)
@@ -58,11 +67,13 @@ def fold_afresh(core: Core, stream: str, loaded: Loaded) -> Iterator[None]:
     core.folded[stream] = Folded(loaded.events, loaded.events, pause_after(loaded.size, core.every))
     bulk = loaded.commits
     if not isinstance(bulk, Bulk):
-        for portion in _portions(bulk):
+        whole = _Aside(bulk, aside)
+        for portion in _portions(whole.commits):
             if stream not in memory.poison:
-                _fold_each(core, portion, (stream,))
+                _fold_each(core, portion, (stream,), whole)
                 yield
         return
+    bulk.aside |= aside
     for name, schema in bulk.unknown:
         complain_of(core, stream, name, schema)
     memory.stands = memory.stands.set(stream, bulk.stands_after(loaded.stands))
@@ -84,16 +95,22 @@ def _portions(commits: Contexts) -> Iterator[list[tuple[Commit, VersionVector]]]
     yield portion
 
 
-def _put(core: Core, stream: str, folded: Callable[[], Any]) -> bool:
-    """Let a stream have the state that folding it comes to, if it comes to one; poison it where that raises."""
+def _put(core: Core, stream: str, folded: Callable[[], Any], *, again: bool = False) -> bool:
+    """Let a stream have the state that folding it comes to, if it comes to one; poison it where that raises.
+
+    Unless it is to be tried `again` from the log, which may say that the event was set aside.
+    """
     memory = core.draft.memory
     if stream in memory.poison:
         return False
     try:
         state = folded()
     except FoldFailed as failed:
+        if again and memory.types.get(SET_ASIDE):  # the log may say that it was: it is read when somebody asks
+            core.draft.forget_present(stream)
+            return False
         name = type(failed.happened.event).__name__
-        _poison(core, stream, f"folding {name} {core.dot(failed.happened.dot)}", failed.why)
+        _poison(core, stream, f"folding {name}", failed.happened.dot, failed.why)
         return False
     if state is not None:
         memory.presents = memory.presents.set(stream, state)
@@ -196,33 +213,67 @@ def _fold_by_column(core: Core, stream: str, news: Sequence[Run]) -> bool:
 
 
 @uncollected
-def _fold_each(core: Core, news: Contexts, only: Container[str]) -> None:
-    """Fold further commits into some streams, one event after the other."""
-    memory = core.draft.memory
+def _fold_each(core: Core, news: Contexts, only: Container[str], whole: _Aside | None = None) -> None:
+    """Fold further commits into some streams, one event after the other; `whole` is all that they are a part of."""
+    memory, aside = core.draft.memory, whole or _Aside(news)
     streams: dict[str, list[Happened]] = {}
     stands: dict[str, StreamPlace] = {}
-    for commit, context in news:
+    for commit, context in aside.commits if whole is None else news:
         for index, event in enumerate(commit.events):
             stream = event.stream
             if stream in only:
                 dot = Dot(commit.replica, commit.first + index)
                 stands[stream] = stands.get(stream, memory.stands[stream]).advance(*dot)
-                happened = _happened(core, commit, dot, event, context)
+                happened = _happened(core, commit, dot, event, context, aside)
                 if happened is not None:
                     streams.setdefault(stream, []).append(happened)
     memory.stands = memory.stands.update(stands)
     for stream, all_happened in streams.items():
         core.count(stream, len(all_happened))
         aggregate, present = core.aggregate_of(stream), memory.presents.get(stream)
-        _put(core, stream, partial(aggregate.observe_all, present, all_happened))
+        _put(
+            core,
+            stream,
+            partial(_observe_all, aggregate, present, all_happened, stream, aside),
+            again=whole is None,
+        )
 
 
-def _happened(core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector) -> Happened | None:
+class _Aside:
+    """The events that some commits set aside: looked for when one of them cannot be folded."""
+
+    def __init__(self, commits: Contexts, more: frozenset[Dot] = NONE) -> None:
+        self.commits = commits if isinstance(commits, Sequence) else [*commits]
+        self._more = more
+        self._found: set[tuple[str, Dot]] | None = None
+
+    def __contains__(self, event: tuple[str, Dot]) -> bool:
+        if event[1] in self._more:
+            return True
+        if self._found is None:
+            self._found = {*set_aside_in(self.commits)}
+        return event in self._found
+
+
+def _observe_all(aggregate: Decider, fold: Any, happened: list[Happened], stream: str, aside: _Aside) -> Any:
+    """Fold further events, without those that were set aside and cannot be folded."""
+    try:
+        return aggregate.observe_all(fold, happened)
+    except FoldFailed as failed:
+        if (stream, failed.happened.dot) not in aside:
+            raise
+    return aggregate.observe_all(fold, [one._replace(aside=(stream, one.dot) in aside) for one in happened])
+
+
+def _happened(
+    core: Core, commit: Commit, dot: Dot, event: Recorded, context: VersionVector, aside: _Aside
+) -> Happened | None:
     """A recorded event as folds see it; None where this code does not know its type, or cannot read it."""
     try:
         return as_happened(core, core.aggregate_of(event.stream), commit, dot, event, context)
     except Exception as error:
-        _poison(core, event.stream, f"reading {event.type} {core.dot(dot)} (schema {event.schema})", error)
+        if (event.stream, dot) not in aside:
+            _poison(core, event.stream, f"reading {event.type}", dot, error)
         return None
 
 
@@ -233,20 +284,29 @@ def fold_within(core: Core, stream: str, commits: Contexts, version: VersionVect
 
 
 @uncollected
-def fold_apart(core: Core, stream: str, loaded: Loaded) -> Any:
-    """The fold of a stream, apart from what is in memory. Raises what reading or folding raises."""
+def fold_apart(core: Core, stream: str, loaded: Loaded, more: frozenset[Dot] = NONE) -> Any:
+    """The fold of a stream, apart from what is in memory. Raises what reading or folding raises.
+
+    `more` is set aside by later commits than those that are folded here.
+    """
     aggregate = core.aggregate_of(stream)
     begun = aggregate.empty() if loaded.fold is None else loaded.fold
     if isinstance(loaded.commits, Bulk):
         return loaded.commits.fold(begun)
-    found = []
-    for commit, context in loaded.commits:
+    found, aside = [], _Aside(loaded.commits, more)
+    for commit, context in aside.commits:
         for seq, event in enumerate(commit.events, commit.first):
             if event.stream == stream:
-                happened = as_happened(core, aggregate, commit, Dot(commit.replica, seq), event, context)
+                dot = Dot(commit.replica, seq)
+                try:
+                    happened = as_happened(core, aggregate, commit, dot, event, context)
+                except Exception:
+                    if (stream, dot) not in aside:
+                        raise
+                    continue
                 if happened is not None:
                     found.append(happened)
-    return aggregate.observe_all(begun, found)
+    return _observe_all(aggregate, begun, found, stream, aside)
 
 
 def as_happened(
@@ -292,14 +352,16 @@ def stands_after(stands: StreamPlace, stream: str, commits: Contexts | Bulk) -> 
     return stands, count
 
 
-def _poison(core: Core, stream: str, doing: str, error: BaseException) -> None:
+def _poison(core: Core, stream: str, doing: str, dot: Dot, error: BaseException) -> None:
+    name = core.dot(dot)
     why = (
-        f"{stream} has no present: {doing} raised {type(error).__name__}: {error}. "
-        "The log is whole, and every other stream goes on: mend the code and open the replica again."
+        f"{stream} has no present: {doing} {name} raised {type(error).__name__}: {error}. The log is whole, and "
+        "every other stream goes on: mend the code and open the replica again; or, where the event is wrong, set "
+        f'it aside (`await replica.set_aside("{name}")`).'
     )
     core.complaints.say("poison", stream, why, grave=True)
     memory = core.draft.memory
-    memory.poison = memory.poison.set(stream, why)
+    memory.poison = memory.poison.set(stream, Poison(why, dot))
     if stream in memory.presents:
         memory.presents = memory.presents.delete(stream)
 
@@ -334,4 +396,5 @@ def unfolded(core: Core) -> tuple[Unfolded, ...]:
         for replica, lineage in sorted(memory.lineages.items())
         if lineage.forked
     ]
-    return (*unknown, *second)
+    aside = memory.types.get(SET_ASIDE, 0)
+    return (*unknown, *second, *([Unfolded("set aside", "cannot be folded", aside)] if aside else []))

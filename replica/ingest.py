@@ -22,8 +22,10 @@ from operator import lt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from merge.stamp import Stamp
-from merge.version import VersionVector
+from merge.version import Dot, VersionVector
 from replica.arrange import Gap, Parting, Placed, continues
+from replica.aside import KIND as SET_ASIDE
+from replica.aside import set_aside_in
 from replica.block import Head, Slice, Tail, observed_of
 from replica.commit import Observed
 from replica.decoded import Decoded
@@ -116,6 +118,9 @@ def ingest(
     if absent:
         raise Missing(streams=absent)
     batch.rewind()
+    aside = batch.freed()
+    if aside:
+        raise Missing(streams=tuple(aside), aside=aside)
     return batch.take()
 
 
@@ -291,6 +296,20 @@ class _Batch:
             if self.lineages[here.replica].tip.number == here.number
             for run in here.runs
         ]
+
+    def freed(self) -> dict[str, frozenset[Dot]]:
+        """The streams that are stopped by an event which what arrives sets aside, with all that it does there."""
+        poison = self.memory.poison
+        if not poison or not any(SET_ASIDE in run.decoded.kinds for run in self.news):
+            return {}
+        found: dict[str, set[Dot]] = {}
+        for stream, dot in set_aside_in(by_stamp(self.news)):
+            found.setdefault(stream, set()).add(dot)
+        return {
+            stream: frozenset(dots)
+            for stream, dots in found.items()
+            if stream in poison and poison[stream].dot in dots
+        }
 
     def rewind(self) -> None:
         """Which folds have to go back before what they know, to take what arrives.

@@ -32,7 +32,9 @@ class HeadsObserved(Event, frozen=True):
 
 
 _KIND = ReplicaIntroduced.__name__
-OWN_TYPES = frozenset({_KIND, HeadsObserved.__name__, "ReplicaRetired", "OwnerChanged", "StoresJoined"})
+OWN_TYPES = frozenset(
+    {_KIND, HeadsObserved.__name__, "ReplicaRetired", "OwnerChanged", "StoresJoined", "EventSetAside"}
+)
 """Names of the event types that are Anabranch's own: no aggregate may take them."""
 _decode = msgspec.msgpack.Decoder(ReplicaIntroduced).decode
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+from merge.version import Dot
 from replica.block import Slice
 from replica.commit import Observed
-from replica.snapshot import Limit
+
+if TYPE_CHECKING:
+    from replica.snapshot import Limit
 
 
 class Missing(Exception):
@@ -17,6 +21,7 @@ class Missing(Exception):
         *,
         streams: tuple[str, ...] = (),
         limits: Mapping[str, list[Limit]] | None = None,
+        aside: Mapping[str, frozenset[Dot]] | None = None,
         commands: tuple[tuple[str, str], ...] = (),
         unknown: tuple[str, ...] = (),
         ends: tuple[int, ...] = (),
@@ -27,6 +32,8 @@ class Missing(Exception):
         self.streams = streams
         self.limits = limits or {}
         """What the folds of streams must be able to take."""
+        self.aside = aside or {}
+        """Events that are set aside by what is not in the log yet, by stream."""
         self.commands = commands
         """Command ids, each with a stream: see `Log.command`."""
         self.unknown = unknown

@@ -163,10 +163,7 @@ class Ordered(Decider, base=True):
                 else:
                     last = stretches[-1]
                     stretches[-1] = Stretch(last.before, (*last.events, happened), last.earlier)
-                result = evolve(state, happened.event, Moment(happened, stretches))
-                if result is None and state is not None and not _may_be_none(type(self)):
-                    raise TypeError("`evolve` returned None, and not a state: does it forget its `return`?")
-                state = result
+                state = self._after(state, happened, Moment(happened, stretches), evolve)
             except BaseException as raised:
                 raise FoldFailed(happened, exception(raised)) from raised
         try:
@@ -174,6 +171,21 @@ class Ordered(Decider, base=True):
         except Exception as error:
             raise FoldFailed(events[-1], error) from error
         return Trail(tuple(stretches), state, fold.base, copied or changes)
+
+    def _after(
+        self, state: Any, happened: Happened, moment: Moment, evolve: Callable[[Any, Any, Moment], Any]
+    ) -> Any:
+        """The state after an event; the same where it was set aside, and raises."""
+        try:
+            result = evolve(deepcopy(state) if happened.aside else state, happened.event, moment)
+            if result is None and state is not None and not _may_be_none(type(self)):
+                raise TypeError("`evolve` returned None, and not a state: does it forget its `return`?")
+        except BaseException as raised:
+            if not happened.aside:
+                raise
+            exception(raised)
+            return state
+        return result
 
     def _proven(self, state: Any, event: Any, moment: Moment) -> Any:
         """What `evolve` makes of a state. TypeError where it has changed its argument."""

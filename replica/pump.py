@@ -356,7 +356,7 @@ class Pump:
 
 def _with_later(core: Core, missing: Missing, later: list[_Step[Any]]) -> Missing:
     """What a step is missing, and what later ones will."""
-    if missing.streams and not missing.limits:
+    if missing.streams and not (missing.limits or missing.aside):
         streams = dict.fromkeys(
             [step.stream for step in later if isinstance(step.stream, str) and core.lacks(step.stream)]
         )

@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from random import Random, SystemRandom
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from merge.version import ReplicaId, VersionVector
 from replica import owed, rows
 from replica.arrange import Gap
+from replica.aside import SettingAside
 from replica.backend import Backend, MemoryBackend, OneLoop, connected
 from replica.beside import read_beside
 from replica.block import Slice
@@ -31,7 +32,7 @@ from replica.cut import settled_cut
 from replica.decider import Decider
 from replica.due import OwnerChanged
 from replica.entry import Entry, Selection, entries
-from replica.errors import Closed, ProjectionStopped, Refused, WrongStore
+from replica.errors import Closed, PoisonEvent, ProjectionStopped, Refused, WrongStore
 from replica.event import Command, Event
 from replica.export import exporters
 from replica.feed import Feed, runners
@@ -257,7 +258,7 @@ class Replica(TimeTravel):
             replicas=len(memory.lineages),
             loaded=tuple(sorted((*memory.presents, *memory.backlog.presents))),
             unfolded=unfolded(core),
-            poisoned=dict(memory.poison),
+            poisoned={stream: poison.why for stream, poison in memory.poison.items()},
             succeeds=core.label(core.identity.succeeds) if core.identity.succeeds else None,
             durability=self._durability,
             projections=tuple(rows.status(core)),
@@ -414,10 +415,29 @@ class Replica(TimeTravel):
     async def retire(self, member: ReplicaId | str) -> Committed:
         """Record that a replica takes part no more, so that nobody waits for it: an id, its 16 digits, or its name.
 
+        What it wrote and stops a stream here is set aside, as by `set_aside`.
+
         Refused for one that is not known, the last one, or a name that several have.
         """
         bits = self._member(member)
-        return await self._pump.do(lambda: self._core.retire(bits, self._clock()))
+        retired = await self._pump.do(lambda: self._core.retire(bits, self._clock()))
+        setting = SettingAside(self._core, member=bits)
+        await self._pump.do(lambda: setting.step(self._clock()))
+        return retired
+
+    async def set_aside(self, *dots: tuple[int, int] | str) -> Committed:
+        """Leave events out that cannot be folded, and go on in their streams: `await alice.set_aside("bob:7")`.
+
+        It is a fact (`EventSetAside`), so every replica leaves them out that hears of it. The events stay in the
+        log, and count again where code can fold them. Refused for what stops no stream here; NotObserved.
+        """
+        named = [(await self.record(dot)).stream for dot in dots]
+        for stream in named:
+            with suppress(PoisonEvent):
+                await self.present(stream)
+        setting = SettingAside(self._core, zip(named, map(self.dot, dots), strict=True))
+        committed = await self._pump.do(lambda: setting.step(self._clock()))
+        return committed or Committed((), None)
 
     def _member(self, member: ReplicaId | str) -> int:
         if isinstance(member, int):

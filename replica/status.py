@@ -119,11 +119,12 @@ class Unfolded:
     """Events that are kept and forwarded, and are in no present.
 
     "unknown type": code that knows the type folds them; `what` is type and schema, such as `ItemAdded 2`.
+    "set aside": so many times an event was set aside that cannot be folded (see `replica.aside`).
     "second history" is an alarm: two histories were written under one id, of which everybody folds the same one;
     `what` is the name of the replica. An event may be both, and is then counted under each.
     """
 
-    why: Literal["unknown type", "second history"]
+    why: Literal["unknown type", "second history", "set aside"]
     what: str
     events: int
 

@@ -17,10 +17,13 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from merge.stamp import Stamp
-from merge.version import NOTHING, VersionVector
+from merge.version import NOTHING, Dot, VersionVector
 from replica import snapshot
+from replica.aside import KIND as SET_ASIDE
+from replica.aside import set_aside_in
 from replica.bulk import Bulk
 from replica.commit import check_name
+from replica.decider import FoldFailed
 from replica.difference import Changed, apply, difference
 from replica.digest import digest
 from replica.direct import reader_of
@@ -130,7 +133,10 @@ class View:
         return (await self._explainer(stream, ())).conflicts(present)
 
     async def _explainer(self, stream: str, path: str | tuple[Any, ...]) -> Explainer:
-        explainer, taken = Explainer(self._core.aggregate_of(stream), stream, path), 0
+        explainer, taken = (
+            Explainer(self._core.aggregate_of(stream), stream, path, await self._set_aside(stream)),
+            0,
+        )
         async for record in self.history(stream):
             explainer.take(record)
             taken += 1
@@ -188,22 +194,38 @@ class View:
             found = await self._fold_by_column(stream, base)
             if found is not None:
                 return found
-        fold, stands = base
+        (fold, stands), aside = base, None
         while True:
             commits = await _read(core, self._backend, stream, stands, cut)
             if not all(aggregate.takes(fold, commit.stamp, context) for commit, context in commits):
                 return None
             try:
-                fold = fold_apart(core, stream, Loaded(fold, stands, 0, commits))
+                fold = fold_apart(core, stream, Loaded(fold, stands, 0, commits), aside or frozenset())
             except Exception as error:
+                if aside is None:
+                    aside = await self._set_aside(stream)
+                    continue
+                why = f"{stream} has no present at {self.version}: "
+                if isinstance(error, FoldFailed):
+                    why += f"folding {core.dot(error.happened.dot)} raised {error.why!r}"
+                else:
+                    why += f"reading it raised {error!r}"
                 raise PoisonEvent(
-                    f"{stream} has no present at {self.version}: folding it raised {error!r}. The log is whole: "
-                    "mend the code, or go to an earlier past."
+                    f"{why}. The log is whole: mend the code, set the event aside, or go to an earlier past."
                 ) from error
             stands, events = stands_after(stands, stream, commits)
             if events < PORTION:
                 return Fold(fold, stands)
             await asyncio.sleep(0)
+
+    async def _set_aside(self, stream: str) -> frozenset[Dot]:
+        """The events of a stream that are set aside inside the cut."""
+        found, position, events = set[Dot](), START, PORTION
+        while events >= PORTION and SET_ASIDE in self._core.memory.types:
+            commits = await _read(self._core, self._backend, stream, position, self._cut)
+            found |= {dot for where, dot in set_aside_in(commits) if where == stream}
+            position, events = stands_after(position, stream, commits)
+        return frozenset(found)
 
     async def _fold_by_column(self, stream: str, base: Fold) -> Fold | None:
         """The same by column; None where that does not come to a fold."""

@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     kinds = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
 
     def command(run: Any, *, writes: bool = False, cut: bool = True) -> argparse.ArgumentParser:
-        made = kinds.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
+        made = kinds.add_parser(run.__name__.replace("_", "-"), help=run.__doc__, description=run.__doc__)
         made.add_argument("file", metavar="FILE", help="the file of a replica")
         made.add_argument("--json", action="store_true", help="JSON instead of lines for people")
         made.add_argument(
@@ -103,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     one = command(do.join, writes=True, cut=False)
     one.add_argument("other", metavar="OTHER", help="the file to take in")
     one.add_argument("--become-one", action="store_true", help="if it is of another store: make one of the two")
+    command(do.set_aside, writes=True, cut=False).add_argument("events", nargs="+", metavar="EVENT", help="bob:7")
     command(do.verify, cut=False).add_argument("streams", nargs="*", metavar="STREAM")
     command(do.status, cut=False)
     one = command(do.serve, writes=True, cut=False)

@@ -319,6 +319,13 @@ async def fork(past: ReadOnly, args: argparse.Namespace) -> None:
 # --- writing ---
 
 
+async def set_aside(node: Node, args: argparse.Namespace) -> None:
+    """Events that cannot be folded are left out, so that work in their streams goes on."""
+    said = await node.replica.set_aside(*args.events)
+    found = output.Recorded(dots=[*map(str, said.dots)])
+    tell(to_json(found) if args.json else f"set aside: {', '.join(args.events)} ({' '.join(found.dots)} says so)")
+
+
 async def join(node: Node, args: argparse.Namespace) -> None:
     """The past of another file comes in."""
     with Bar("joining") as bar:

@@ -276,6 +276,7 @@ PRINTED: dict[str, Any] = {
     "serve": Serving | LinkState | Alarmed | Ended,
     "sync": Met,
     "export": Event,
+    "set-aside": Recorded,
 }
 """What stands in a line of each command; of `export`, with --format jsonl."""
 

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -435,6 +436,14 @@ def test_every_command_is_tested_and_explained():
 def test_the_shape_of_json_is_printed():
     """For programs that read what the commands print; see tests/test_json.py."""
     assert json.loads(shown("schema"))["$defs"]
+
+
+def test_what_stops_nothing_is_not_set_aside(folder, tmp_path):
+    """Else a slip of the hand hides an event. (What it does is in tests/test_aside.py.)"""
+    shutil.copy(folder / "alice.db", tmp_path / "alice.db")
+    code, text = Terminal("set-aside", tmp_path / "alice.db", "bob:2").end()
+    assert (code, text.count("\n")) == (1, 1)
+    assert "no event stops list/home here" in text
 
 
 def test_a_token_may_stand_in_a_file(tmp_path):
