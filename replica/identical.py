@@ -2,6 +2,7 @@
 
 Rule 1. Of the same types throughout, and in the same order: a tuple is no list, True is not 1, -0.0 is not 0.0, a
         member of an enum is not what it equals, and the keys of a dict come in the order in which they were put.
+        (A dict, list or set that refuses to be changed is a plain one otherwise: `merge.immutable`.)
 Rule 2. Elements of a set, and keys of a Map, have no order that code may rely on: it differs from process to
         process.
 Rule 3. Objects are compared by what `copy` makes of them. What has no such form is not the same as anything.
@@ -35,16 +36,16 @@ def identical(one: Any, other: Any) -> bool:
 
 def unlike(one: Any, other: Any, path: str = "") -> str | None:
     """Where two values differ first, and how; None where they are the same."""
-    kind = type(one)
     if one is other:
         return None
-    if kind is not type(other):
+    kind, another = type(one), type(other)
+    kind, another = PLAIN.get(kind, kind), PLAIN.get(another, another)
+    if kind is not another:
         return _said(path, f"{_name(one)} is not {_name(other)}")
     if kind in _EQUAL:
         return None if one == other else _said(path, f"{_short(one)} is not {_short(other)}")
     if kind is float:
         return None if pack("d", one) == pack("d", other) else _said(path, f"{one!r} is not {other!r}")
-    kind = PLAIN.get(kind, kind)
     if kind is tuple or kind is list:
         return _unlike_items(one, other, path)
     if kind is dict:

@@ -240,8 +240,9 @@ class Log(Protocol):
     def kept(self, span: Span, latest: int | None = None) -> list[Kept]:
         """What is kept under the keys of a span, in their order; or under so many of the latest keys."""
 
-    def rows(self, table: str) -> list[tuple[Any, ...]]:
-        """All that stands in a table of a projection, in the order of its keys; nothing if there is none."""
+    def rows(self, table: str, stream: str | None = None) -> list[tuple[Any, ...]]:
+        """All that stands in a table of a projection, or what does of one stream, in the order of its keys; nothing
+        if there is no such table."""
 
     def streams(self, category: str, after: str, most: int) -> list[str]:
         """The next streams of a category (or of all: "") after `after`, in the order of their code points."""

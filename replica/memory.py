@@ -82,8 +82,11 @@ class MemoryLog:
     def command(self, command: str, stream: str = "") -> Done | None:
         return self._commands.get((command, stream))
 
-    def rows(self, table: str) -> list[tuple[Any, ...]]:
-        return [(*key, *row) for key, rows in sorted(self._tables.get(table, {}).items()) for row in rows]
+    def rows(self, table: str, stream: str | None = None) -> list[tuple[Any, ...]]:
+        found = sorted(
+            (key, rows) for key, rows in self._tables.get(table, {}).items() if stream is None or key[0] == stream
+        )
+        return [(*key, *row) for key, rows in found for row in rows]
 
     def streams(self, category: str, after: str, most: int) -> list[str]:
         first = f"{category}/" if category else ""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from heapq import merge
 from typing import NamedTuple
 
@@ -439,7 +439,7 @@ class Reader:
         for number, first in self._later(self.log.blocks_of(stream), place):
             firsts.setdefault(number, []).append(first)
         logs = [
-            self._stream_of(row, segment, sorted(firsts[row.number]), stream, place, upto)
+            self._some_of(row, segment, sorted(firsts[row.number]), (stream,), place, upto)
             for lineage in self.lineages.values()
             for segment in lineage.folded
             for row in lineage.rows
@@ -453,22 +453,46 @@ class Reader:
                 break
         return found
 
-    def _stream_of(
+    def walk(self, streams: Collection[str] | None, upto: VersionVector) -> Iterator[tuple[Commit, VersionVector]]:
+        """The folded commits in `upto`, or those of them with events of some streams, in the order of their stamps.
+
+        Each block is read once, when its turn comes, and not remembered. It may be gone on with at another moment:
+        what is in `upto` never changes.
+        """
+        rows = {row.number: row for lineage in self.lineages.values() for row in lineage.rows}
+        logs = []
+        if streams is None:
+            logs = [self._beyond(lineage, NOTHING, upto) for lineage in self.lineages.values()]
+        else:
+            firsts: dict[int, set[int]] = {}
+            for stream in streams:
+                for number, first in self.log.blocks_of(stream):
+                    firsts.setdefault(number, set()).add(first)
+            logs = [
+                self._some_of(rows[segment.number], segment, sorted(firsts[segment.number]), streams, START, upto)
+                for lineage in self.lineages.values()
+                for segment in lineage.folded
+                if segment.number in firsts
+            ]
+        return merge(*logs, key=lambda item: item[0].stamp)
+
+    def _some_of(
         self,
         row: LogRow,
         segment: Segment,
         firsts: list[int],
-        stream: str,
+        streams: Collection[str],
         place: StreamPlace,
         upto: VersionVector,
     ) -> Iterator[tuple[Commit, VersionVector]]:
-        """The same of the folded part of one log, whose blocks at `firsts` hold events of the stream."""
+        """The same of the folded part of one log, whose blocks at `firsts` hold events of some streams."""
         after, last = max(segment.after, place.seq(row.replica)), min(segment.upto, upto[row.replica])
         for first in firsts:
             if first > last:
                 break
-            for commit, context in self.run_of(self.open(row, max(first, segment.after + 1)), after, last).told:
-                if any(event.stream == stream for event in commit.events):
+            opened = self.open(row, max(first, segment.after + 1), hold=len(streams) == 1)
+            for commit, context in self.run_of(opened, after, last).told:
+                if any(event.stream in streams for event in commit.events):
                     yield commit, context
 
     def places(self, stream: str, after: StreamPlace, upto: VersionVector | None = None) -> list[Place] | None:

@@ -402,14 +402,16 @@ class SqliteLog:
             first, last, wall, counter, replica, intent = row
             return Done(command, first, last, Stamp(wall, counter, _bits(replica)), stream, intent)
 
-    def rows(self, table: str) -> list[tuple[Any, ...]]:
+    def rows(self, table: str, stream: str | None = None) -> list[tuple[Any, ...]]:
         db = self._db
         with _decoding():
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
                 return []
             columns = db.execute("SELECT * FROM pragma_table_info(?)", (table,))
             keys = [name for _, name, *_, key in columns if key]
-            return db.execute(f"SELECT * FROM {tables.quoted(table)} ORDER BY {', '.join(keys)}").fetchall()
+            some, given = ("", ()) if stream is None else ("WHERE stream = ?", (stream,))
+            query = f"SELECT * FROM {tables.quoted(table)} {some} ORDER BY {', '.join(keys)}"
+            return db.execute(query, given).fetchall()
 
     def streams(self, category: str, after: str, most: int) -> list[str]:
         first, last = (f"{category}/", f"{category}0") if category else ("", None)

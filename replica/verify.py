@@ -2,35 +2,51 @@
 
 Rule 1. The chain of each log, and what stands beside it, is checked block by block (`replica.chain`).
 Rule 2. Presents in memory, snapshots and tables are caches. Each stream is folded from its beginning, without any
-        of them, and what differs is named. What is compared is of one moment, that of one look into the file.
+        of them, and what differs is named, by types and order (`replica.identical`). What is compared is of one
+        moment, that of one look into the file.
+Rule 3. Memory and work are bounded. Streams whose blocks lie together are folded together (`replica.refold`), as
+        many as MOST of their blocks, rows and snapshots, a portion of the log at a time. (Of a table with rows per
+        event all rows are held.)
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from merge.version import NOTHING, VersionVector
+from immutables import Map
+
+from merge.stamp import Stamp
+from merge.version import VersionVector
 from replica.backend import Backend
 from replica.chain import beginning, check_block, check_parting
+from replica.commit import Commit
 from replica.core import Core
-from replica.digest import digest
 from replica.entry import entries
 from replica.errors import DamagedLog, InvalidBatch
-from replica.folding import fold_apart, stands_after
 from replica.fork import Progress
 from replica.lineage import Lineage
-from replica.log import Log, LogRow
-from replica.place import START
+from replica.log import Log, LogRow, Span
+from replica.place import StreamPlace
 from replica.projection import EventRows, StreamRows
 from replica.reading import Reader
-from replica.snapshot import Damaged, Loaded, Snapshot, read, span, upon
+from replica.refold import Reached, Refold, Refolded, Rung
+from replica.snapshot import KIND as SNAPSHOT
+from replica.snapshot import Damaged, read, span
 
 T = TypeVar("T")
 STREAMS = 256
 """Names of streams that are read at once."""
+TOGETHER = 8192
+"""Streams that are folded together, at most: fewer than a replica keeps in memory."""
+MOST = 1 << 16
+"""Blocks, rows and snapshots of streams that are folded together."""
+EVENTS = 1 << 17
+"""Their events: of more half of them are put off, unless it is one stream."""
+PORTION = 2048
+"""Events that are read from the log, and folded, at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +65,15 @@ class Verified:
 
 
 class Look(NamedTuple):
-    """What one look into the file finds of a stream."""
+    """What one look into the file finds of some streams."""
 
     version: VersionVector
-    commits: Loaded
-    snapshots: list[tuple[Snapshot, Loaded]]
-    rows: dict[str, list[tuple[Any, ...]]]
+    walk: Iterator[tuple[Commit, VersionVector]]
+    """The commits with their events, up to that version."""
+    rungs: dict[str, list[Rung]]
+    """The streams, as many as are folded together, with their snapshots."""
+    rows: dict[tuple[str, str], list[tuple[Any, ...]]]
+    """By stream and table."""
     damaged: list[str]
 
 
@@ -73,10 +92,11 @@ class Verifier:
             await self._chain(progress)
             if self._differences:
                 return Verified(self._blocks, 0, 0, (), tuple(self._differences))
-        count = 0
-        for stream in named or [stream async for stream in self._all()]:
-            await self._stream(stream)
-            count += 1
+        waiting = named or await self._all()
+        count = len(waiting)
+        while waiting:
+            taken = await self._streams(waiting[:TOGETHER])
+            waiting = [*taken, *waiting[TOGETHER:]]
         tables = self._tables("")
         for projection in () if named else self._core.derived.by_event:
             if projection.table in tables:
@@ -120,13 +140,20 @@ class Verifier:
         core = self._core
         return await self._backend.run(lambda log: ask(Reader(log, core.store, core.memory.lineages)))
 
-    async def _all(self) -> Any:
+    async def _all(self) -> list[str]:
+        """The names of all streams that are folded; those whose first blocks lie together follow each other."""
+        found: list[tuple[tuple[int, int], str]] = []
         for category in sorted(self._core.aggregates):
             after = ""
-            while found := await self._backend.run(lambda log, c=category, a=after: log.streams(c, a, STREAMS)):  # type: ignore[misc]
-                for stream in found:
-                    yield stream
-                after = found[-1]
+
+            def page(log: Log, category: str = category) -> list[tuple[tuple[int, int], str]]:
+                names = log.streams(category, after, STREAMS)  # noqa: B023 (called at once)
+                return [(min(log.blocks_of(name), default=(0, 0)), name) for name in names]
+
+            while some := await self._backend.run(page):
+                found += some
+                after = some[-1][1]
+        return [name for _, name in sorted(found)]
 
     def _tables(self, category: str) -> list[str]:
         """The tables that are live; of one category of streams, or all."""
@@ -137,79 +164,133 @@ class Verifier:
             and (not category or (isinstance(projection, StreamRows) and projection.of.stream == category))
         ]
 
-    async def _stream(self, stream: str) -> None:
+    async def _streams(self, names: list[str], *, whole: bool = False) -> list[str]:
+        """Verify some streams together; those that are left are for another time."""
         core = self._core
-        aggregate = core.aggregate_of(stream)
-        tables = self._tables(aggregate.stream)
+        found = await self._backend.run(lambda log: self._look_at(log, names))
+        self._differences += found.damaged
+        memory = core.memory
+        presents: Map[str, Any] = memory.presents if memory.version == found.version else Map()
+        refold, left = Refold(core, found.rungs, whole=whole), names[len(found.rungs) :]
+        while commits := await self._backend.run(lambda _: _portion(found.walk)):
+            await self._compare(refold.take(commits))
+            left += refold.put_off(EVENTS)
+        await self._compare(refold.finish())
+        again = [stream for stream, one in refold.streams.items() if one.again]
+        for stream, one in refold.streams.items():
+            if not one.again:
+                self._judge(stream, one, presents.get(stream), found.rows)
+        for stream in again:
+            await self._streams([stream], whole=True)
+        return left
 
-        def look(log: Log) -> Look:
-            reader, version = _reader(log, core.store)
-            serving, damaged = [], []
+    def _look_at(self, log: Log, names: list[str]) -> Look:
+        """What there is to compare of the first of these streams: as many as weigh no more than MOST."""
+        core = self._core
+        reader, version = _reader(log, core.store)
+        rungs: dict[str, list[Rung]] = {}
+        rows: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+        damaged: list[str] = []
+        weight = 0
+        for stream in dict.fromkeys(names):
+            if weight > MOST:
+                break
+            aggregate = core.aggregate_of(stream)
+            rungs[stream] = []
             for kept in log.kept(span(stream)):
                 try:
                     held = read(kept)
-                    loaded = upon(reader, stream, aggregate, core.types, held)
                 except Damaged as error:
                     damaged.append(f"{stream}: {error}")
-                else:
-                    if loaded is not None and held.fingerprint == aggregate.fingerprint():
-                        serving.append((held, loaded))
-            rows = {table: [row for row in log.rows(table) if row[0] == stream] for table in tables}
-            return Look(version, Loaded(None, START, 0, reader.stream(stream)), serving, rows, damaged)
+                    continue
+                known = all(version[replica] >= seq for replica, seq in held.version.items())
+                if known and held.fingerprint == aggregate.fingerprint():
+                    place = StreamPlace(held.stands)
+                    rungs[stream].append(Rung(Stamp(*held.stamp), place, held.events, kept.key))
+            for table in self._tables(aggregate.stream):
+                rows[stream, table] = log.rows(table, stream)
+                weight += len(rows[stream, table])
+            weight += 1 + len(rungs[stream]) + len(log.blocks_of(stream))
+        return Look(version, reader.walk(rungs.keys(), version), rungs, rows, damaged)
 
-        found = await self._backend.run(look)
-        self._differences += found.damaged
-        live = core.memory.presents.get(stream) if core.memory.version == found.version else None
-        try:
-            fold = fold_apart(core, stream, found.commits)
-        except Exception as error:
-            if stream not in core.memory.poison and live is not None:
-                self._differences.append(f"{stream} has a present, and folding it from the log raises {error!r}")
-            return
-        wanted = self._digest(stream, fold)
-        if live is not None and self._digest(stream, live) != wanted:
-            self._differences.append(f"{stream}: the present in memory differs from the fold of its log")
-        for snapshot, loaded in found.snapshots:
+    async def _compare(self, reached: list[Reached]) -> None:
+        """Compare snapshots with what the log comes to at their places."""
+        for stream, rung, fold, stands in reached:
+            kept = await self._backend.run(lambda log, key=rung.key: log.kept(Span.one(SNAPSHOT, key)))  # type: ignore[misc]
+            if not kept:  # it was let go of since
+                continue
             self._snapshots += 1
-            try:
-                same = self._digest(stream, fold_apart(core, stream, loaded)) == wanted
-            except Exception:
-                same = False
-            if not same:
+            aggregate, differs = self._core.aggregate_of(stream), None
+            if stands != rung.stands:
+                differs = f"it holds other events, those of {rung.stands.named(self._core.label)}"
+            else:
+                try:
+                    differs = aggregate.unlike(aggregate.thaw(read(kept[0]).fold, rung.stamp, stands), fold)
+                except Exception as error:
+                    differs = f"it cannot be read ({error})"
+            if differs is not None:
                 self._differences.append(
-                    f"{stream}: the snapshot of {snapshot.events} events differs from the fold of its log"
+                    f"{stream}: the snapshot of {rung.events} events differs from the fold of its log: {differs}"
                 )
-        stands, _ = stands_after(START, stream, found.commits.commits)
-        present = aggregate.present_of(fold, stream, stands.named(core.label))
+
+    def _judge(
+        self, stream: str, one: Refolded, live: Any, held: dict[tuple[str, str], list[tuple[Any, ...]]]
+    ) -> None:
+        """Compare the present in memory, and the rows of a stream, with what its log comes to."""
+        core = self._core
+        if one.error is not None:
+            if stream not in core.memory.poison and live is not None:
+                self._differences.append(
+                    f"{stream} has a present, and folding it from the log raises {one.error!r}"
+                )
+            return
+        differs = None if live is None else one.aggregate.unlike(live, one.fold)
+        if differs is not None:
+            self._differences.append(f"{stream}: the present in memory differs from the fold of its log: {differs}")
+        tables = [table for table in self._tables(one.aggregate.stream) if (stream, table) in held]
+        if not tables:
+            return
+        present = one.aggregate.present_of(one.fold, stream, one.stands.named(core.label))
         for table in tables:
             rows = core.derived.projections[table].checked_rows(present)
-            if [(stream, *row) for row in rows] != found.rows[table]:
+            if [(stream, *row) for row in rows] != held[stream, table]:
                 self._differences.append(
                     f"{stream}: the rows in {table} differ from those that follow from its log"
                 )
 
-    def _digest(self, stream: str, fold: Any) -> str:
-        present = self._core.aggregate_of(stream).present_of(fold, stream, NOTHING)
-        return digest(present.canonical(present.state))
-
     async def _events(self, projection: EventRows) -> None:
         core, table = self._core, projection.table
 
-        def look(log: Log) -> tuple[list[tuple[Any, ...]], Sequence[Any]]:
+        def look(log: Log) -> tuple[set[tuple[Any, ...]], Iterator[tuple[Commit, VersionVector]]]:
             reader, version = _reader(log, core.store)
-            return log.rows(table), reader.beyond(NOTHING, version, 1 << 62)
+            return {*log.rows(table)}, reader.walk(None, version)
 
-        rows, commits = await self._backend.run(look)
-        wanted = {
-            (entry.stream, f"{int(entry.dot.replica):016x}", entry.dot.seq, *row)
-            for commit, context in commits
-            for entry in entries(core, commit, context)
-            if type(entry.event) in projection.events
-            for row in projection.checked_rows(entry)
-        }
-        for row in sorted(wanted.symmetric_difference(rows), key=repr)[:1]:
-            where = "is missing in" if row in wanted else "does not belong in"
+        rows, walk = await self._backend.run(look)
+        missing: set[tuple[Any, ...]] = set()
+        while commits := await self._backend.run(lambda _: _portion(walk)):
+            for commit, context in commits:
+                for entry in entries(core, commit, context):
+                    key = entry.stream, f"{int(entry.dot.replica):016x}", entry.dot.seq
+                    if type(entry.event) in projection.events:
+                        for row in projection.checked_rows(entry):
+                            if (*key, *row) in rows:
+                                rows.discard((*key, *row))
+                            elif len(missing) < MOST:
+                                missing.add((*key, *row))
+        for row in sorted(missing | rows, key=repr)[:1]:
+            where = "is missing in" if row in missing else "does not belong in"
             self._differences.append(f"{row[0]}: the row of {row[1]}:{row[2]} {where} {table}")
+
+
+def _portion(walk: Iterator[tuple[Commit, VersionVector]]) -> list[tuple[Commit, VersionVector]]:
+    """The next commits of a walk, about PORTION events."""
+    found, events = [], 0
+    for commit, context in walk:
+        found.append((commit, context))
+        events += len(commit.events)
+        if events >= PORTION:
+            break
+    return found
 
 
 def _parts(reader: Reader, row: LogRow) -> bool:

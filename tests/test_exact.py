@@ -20,6 +20,7 @@ from immutables import Map
 
 from merge import AWSet, LWWRegister, MVRegister, ORMap, PNCounter, RWSet
 from merge.effect import absorb
+from merge.immutable import copied
 from merge.lattice import Lattice
 from replica import Aggregate, Event, Ordered
 from replica.exact import Codec, NotKept
@@ -266,6 +267,7 @@ def test_a_value_that_is_taken_apart_is_put_together_again(recipe):
     plain = msgspec.msgpack.decode(msgspec.msgpack.encode(codec.pack(value)))
     assert unlike(value, codec.unpack(plain)) is None
     assert unlike(value, build(recipe)) is None
+    assert unlike(value, copied(value)) is None
 
 
 @pytest.mark.parametrize(

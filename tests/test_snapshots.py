@@ -308,7 +308,7 @@ async def test_a_replica_takes_snapshots_by_itself_and_verifies_them(tmp_path):
         assert await alice.digest(JOURNAL) != wanted
         verified = await alice.verify()
         assert not verified
-        assert "journal/day: the present in memory differs" in verified.differences[0]
+        assert any("journal/day: the present in memory differs" in one for one in verified.differences)
         assert any("journal/day: the snapshot of" in one for one in verified.differences)
         assert await alice.verify(HOME)
 
