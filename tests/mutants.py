@@ -203,6 +203,20 @@ MASKED = {
     "test_comparing.py::test_a_damaged_present_that_waits_for_what_has_come_is_mended_too":
     Mutant("a present that waits is not mended", "replica/draft.py",
            "            memory.backlog = memory.backlog.without(stream)", "            pass"),
+    "test_values.py::test_no_stamp_is_made_of_what_is_no_whole_number":
+    Mutant("a stamp is made of whatever a clock gives", "merge/stamp.py", "if type(now) is not int:", "if False:"),
+    "test_values.py::test_what_is_nested_too_deep_is_refused_by_whoever_is_sent_it":
+    Mutant("a payload that nobody can read is taken", "replica/block.py",
+           "if any(too_deep(", "if False and any(too_deep("),
+    "test_schemas.py::test_it_is_found_wherever_in_a_long_log_it_lies":
+    Mutant("nobody looks for events that are older than their class", "replica/schemas.py",
+           "    if not older:", "    if True:"),
+    "test_projections.py::test_a_table_that_was_changed_while_the_replica_was_closed_is_built_again":
+    Mutant("a table is live though it is not there", "replica/rows.py",
+           "return projection is None or ", "return True or "),
+    "test_beside.py::test_what_facts_say_is_read_from_them_again":
+    Mutant("facts are lost with what was kept of them", "replica/beside.py",
+           "_facts(log, names) if names else []", "[]"),
 }  # fmt: skip
 """What other mechanisms make up for, so that no schedule in a thousand shows it; each by the test that is about the
 mechanism alone, and finds it."""
