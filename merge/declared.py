@@ -2,7 +2,8 @@
 
 Rule 1. A lattice is declared by calling it: `items = AWSet[str]()`. The class itself is no field.
 Rule 2. One lattice stands at one place, under one name. Two fields are two lattices.
-Rule 3. No field has the name of what a present has otherwise, such as its `version`: one of them would be hidden.
+Rule 3. No field has the name of what a present has otherwise, such as its `state`: one of them would be hidden. But
+        people call what they keep `value` or `version`: OWN_WORDS may be fields, and Anabranch reads past them.
 Rule 4. Elements of sets and keys of maps are str, int, bytes, or tuples of these (see `merge.effect.check_key`).
         Where the brackets say what they are, anything else is refused here.
 """
@@ -17,6 +18,8 @@ from merge.effect import InvalidKey, check_key
 from merge.lattice import Lattice
 
 KEYS = (str, int, bytes, tuple)
+OWN_WORDS = frozenset({"value", "version", "address", "fields"})
+"""Fields may be called so. Anabranch itself reads `_reading`, `_version`, `_address` and `_fields`."""
 
 
 def fields_of(cls: type) -> dict[str, Lattice]:
@@ -56,7 +59,7 @@ def _check_name(cls: type, name: str, field: Lattice) -> None:
             f"lattices. Call {type(field).__name__} once for each"
         )
     for base in cls.__mro__[1:]:
-        if name in vars(base) and not isinstance(vars(base)[name], Lattice):
+        if name not in OWN_WORDS and name in vars(base) and not isinstance(vars(base)[name], Lattice):
             raise TypeError(
                 f"{cls.__name__} cannot have a field {name!r}: it would hide `{name}` of {base.__name__}, which "
                 "every present has. Give the field another name (events are not changed by it)"

@@ -87,6 +87,11 @@ class Lattice(ABC):
     def value(self) -> Any:
         """The reading as a plain Python value that the caller may keep and change."""
 
+    @property
+    def _reading(self) -> Any:
+        """The same, also of a product that has a field called `value`."""
+        return self.value
+
     # --- why it reads as it does (see `merge.why`) ---
 
     def place(self, path: Path) -> tuple[int, Lattice] | None:
@@ -102,23 +107,23 @@ class Lattice(ABC):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Lattice):
-            other = other.value
+            other = other._reading
         if not isinstance(other, self._compares):
             raise TypeError(
-                f"a {type(self).__name__} is compared with what it reads as ({self.value!r}), and never equals a "
-                f"{type(other).__name__}"
+                f"a {type(self).__name__} is compared with what it reads as ({self._reading!r}), and never equals "
+                f"a {type(other).__name__}"
             )
-        return bool(self.value == other)
+        return bool(self._reading == other)
 
     def __hash__(self) -> int:
-        return hash(self.value)
+        return hash(self._reading)
 
     def __str__(self) -> str:
-        return str(self.value)
+        return str(self._reading)
 
     def __format__(self, spec: str) -> str:
-        return format(self.value, spec) if spec else str(self)
+        return format(self._reading, spec) if spec else str(self)
 
     def __repr__(self) -> str:
-        shown = "no state" if self._state is None else repr(self.value)
+        shown = "no state" if self._state is None else repr(self._reading)
         return f"{type(self).__name__}({shown})"

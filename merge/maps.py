@@ -75,12 +75,12 @@ class ORMap(Lattice, Mapping[K, L], Generic[K, L]):
 
     @property
     def value(self) -> dict[K, Any]:
-        return {key: self[key].value for key in self}
+        return {key: self[key]._reading for key in self}
 
     __hash__ = None  # type: ignore[assignment]
 
 
 def _holds_text(lattice: Lattice) -> bool:
     if isinstance(lattice, Product):
-        return any(_holds_text(field) for field in lattice.fields.values())
+        return any(_holds_text(field) for field in lattice._fields.values())
     return isinstance(lattice, Text)

@@ -28,31 +28,36 @@ class Product(Lattice):
     rule = "each field follows its own rule"
     _compares = Mapping
 
-    fields: ClassVar[dict[str, Lattice]] = {}
+    _fields: ClassVar[dict[str, Lattice]] = {}
+    fields: ClassVar[dict[str, Lattice]] = _fields
     """The lattices of this product by name, base classes first."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = fields_of(cls)
-        cls.fields = {name: field for base in cls.__bases__ for name, field in getattr(base, "fields", {}).items()}
-        cls.fields |= own
+        cls._fields = {
+            name: field for base in cls.__bases__ for name, field in getattr(base, "_fields", {}).items()
+        }
+        cls._fields |= own
+        if "fields" not in cls._fields:
+            cls.fields = cls._fields
 
     def bind(self, state: Tree | None, path: Path, *, forgettable: bool = False) -> Self:
         bound = super().bind(state, path, forgettable=forgettable)
-        for name in self.fields:
+        for name in self._fields:
             bound.__dict__.pop(name, None)
         return bound
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.fields:
+        if name in self._fields:
             raise TypeError(
-                f"{type(self).__name__}.{name} is a {type(self.fields[name]).__name__}, and is not assigned to: "
+                f"{type(self).__name__}.{name} is a {type(self._fields[name]).__name__}, and is not assigned to: "
                 f"what an event does to it is what `effect` returns, made by an operation of `self.{name}`"
             )
         super().__setattr__(name, value)
 
     def place(self, path: Path) -> tuple[int, Lattice] | None:
-        found = self.fields[str(path[0])].place(path[1:]) if path else None
+        found = self._fields[str(path[0])].place(path[1:]) if path else None
         return None if found is None else (found[0] + 1, found[1])
 
     def clear(self) -> Effect:
@@ -63,4 +68,8 @@ class Product(Lattice):
 
     @property
     def value(self) -> dict[str, Any]:
-        return {name: getattr(self, name).value for name in self.fields}
+        return self._reading
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        return {name: getattr(self, name)._reading for name in self._fields}

@@ -38,8 +38,13 @@ class Aggregate(Decider, Product, base=True):
     def present_of(self, state: Tree, address: str, version: VersionVector) -> Self:
         """A present to read: this aggregate over `state`."""
         present: Self = self.bind(state, ())
-        present.__dict__.update(address=address, version=version)
+        said = {"address": address, "version": version}
+        present.__dict__.update({name: one for name, one in said.items() if name not in self._fields})
+        present.__dict__.update(_address=address, _version=version)
         return present
+
+    def plain(self) -> Any:
+        return self._reading
 
     def empty(self) -> Tree:
         """The state before any event."""
@@ -93,4 +98,4 @@ class Aggregate(Decider, Product, base=True):
         return canonical(state)
 
     def __str__(self) -> str:
-        return f"{self.address or type(self).__name__} {self.value}"
+        return f"{self._address or type(self).__name__} {self._reading}"

@@ -110,6 +110,8 @@ class Decider(ABC):
 
     state: Any
     """The state of the fold, in a present."""
+    _address: str = ""
+    _version: VersionVector = NOTHING
     address: str = ""
     """The stream that this present is of: `list/home`."""
     version: VersionVector = NOTHING
@@ -210,9 +212,9 @@ class Decider(ABC):
         """The fold without what it need not hold in memory, where a snapshot stands behind it."""
         return fold
 
+    @abstractmethod
     def plain(self) -> Any:
         """What a present reads as, in plain values: to be shown, compared by field, or written as JSON."""
-        return self.value  # type: ignore[attr-defined]
 
     @abstractmethod
     def canonical(self, state: Any) -> Any:

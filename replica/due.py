@@ -173,7 +173,7 @@ def all_due(present: Decider) -> dict[str, Due]:
     for due in said:
         if not isinstance(due, Due):
             raise TypeError(f"`due` gave {due!r}, which is no Due")
-        found[promise_id(present.address, due)] = due
+        found[promise_id(present._address, due)] = due
     if len(said) > MAX_DUE:
         raise ValueError(f"more than {MAX_DUE} commands are due at once")
     return found

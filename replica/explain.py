@@ -175,7 +175,7 @@ class Explainer:
         except NoSuchPlace:
             if not parts:
                 raise
-            plain = lattice.bind(EMPTY, self._path).value  # it was there, and was removed
+            plain = lattice.bind(EMPTY, self._path)._reading  # it was there, and was removed
         return Explanation(
             self._stream, self._path, plain, type(lattice).__name__, lattice.rule, (), parts=tuple(parts)
         )
@@ -195,7 +195,7 @@ class Explainer:
         """The lattice that the path leads to; NoSuchPlace where it leads nowhere."""
         here: Any = self._aggregate
         for part in self._path:
-            fields: Mapping[str, Any] = getattr(here, "fields", {})
+            fields: Mapping[str, Any] = getattr(here, "_fields", {})
             if part in fields:
                 here = fields[part]
             elif hasattr(here, "_values"):
@@ -274,7 +274,7 @@ def _value(lattice: Lattice, present: Decider, place: Path) -> Any:
     element = isinstance(lattice, AWSet | RWSet)
     assert isinstance(present, Aggregate)
     bound = lattice.bind(present.state.at(*(place[:-1] if element else place)), place)
-    return place[-1] in bound if element else bound.value  # type: ignore[operator]
+    return place[-1] in bound if element else bound._reading  # type: ignore[operator]
 
 
 def _reading(value: Any, path: tuple[Any, ...]) -> Any:

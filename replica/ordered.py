@@ -245,7 +245,7 @@ class Ordered(Decider, base=True):
     def present_of(self, fold: Trail, address: str, version: VersionVector) -> Self:
         present = object.__new__(type(self))
         state = deepcopy(fold.state) if fold.copied else fold.state
-        present.__dict__.update(state=state, address=address, version=version)
+        present.__dict__.update(state=state, address=address, version=version, _address=address, _version=version)
         return present
 
     def canonical(self, state: Any) -> Any:
@@ -260,7 +260,7 @@ class Ordered(Decider, base=True):
         return self.state
 
     def __str__(self) -> str:
-        return f"{self.address or type(self).__name__} {self.state!r}"
+        return f"{self._address or type(self).__name__} {self.state!r}"
 
 
 def _after(stretches: list[Stretch], base: Base | None) -> StreamPlace:

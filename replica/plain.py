@@ -160,7 +160,7 @@ def _is_ours(kind: type) -> bool:
 def _kinds(kind: type[Product]) -> Iterator[type[Lattice]]:
     """A product, and the kinds of all lattices in it."""
     yield kind
-    for field in kind.fields.values():
+    for field in kind._fields.values():
         yield from _kinds_in(field)
 
 

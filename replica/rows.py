@@ -214,7 +214,7 @@ def put_stream(core: Core, projection: StreamRows, stream: str, present: Any, ta
     try:
         rows = [] if present is None else projection.checked_rows(present)
     except Exception as error:
-        latest = " ".join(str(dot) for dot in present.version)
+        latest = " ".join(str(dot) for dot in present._version)
         stop(core, projection.table, stream, latest, f"{type(error).__name__}: {error}")
         return
     for table in tables:

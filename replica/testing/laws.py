@@ -98,7 +98,7 @@ def _same(lattice: Lattice, shape: Shape, names: tuple[str, ...], found: list[_W
 
 
 def _reading(lattice: Lattice, way: _Way) -> Any:
-    return lattice.bind(way.past.state.at(*PLACE), PLACE).value
+    return lattice.bind(way.past.state.at(*PLACE), PLACE)._reading
 
 
 def _dot(shape: Shape, i: int) -> Dot:
