@@ -32,6 +32,7 @@ from replica.block import Slice
 from replica.commit import MAX_EVENTS, MAX_PAYLOAD, Commit, Note, Observed, Recorded, check_name
 from replica.comparisons import Comparisons
 from replica.complaints import Complaints
+from replica.cursor import succeeded
 from replica.decider import Decider, Facts, FoldFailed, Given, Happened
 from replica.derive import derive, present_of
 from replica.draft import RECENT, Draft, Memory
@@ -45,7 +46,7 @@ from replica.intent import Intent, decode, encode, intent_of
 from replica.introduction import CATEGORY, OWN_TYPES
 from replica.layout import join
 from replica.lineage import Lineage
-from replica.log import Contents, Done, Identity, Kept, Span, Transaction
+from replica.log import Contents, Done, Identity, Kept, LogRow, Span, Transaction
 from replica.meeting import Frontier, frontier_of
 from replica.members import Members, retirement, retirements
 from replica.missing import Missing
@@ -596,9 +597,17 @@ class Core:
         memory.backlog = NO_BACKLOG
         self.context_known = False
 
-    def succeed(self) -> None:
-        """Go on under a new id: the log of the old one stays as history, and is never continued."""
+    def own_log(self) -> LogRow | None:
+        """What this replica has written under its id; None while that is nothing."""
         write_down(self)
+        lineage = self.now.lineages.get(self.me)
+        return None if lineage is None else lineage.tip
+
+    def succeed(self, own: LogRow | None) -> None:
+        """Go on under a new id: the log of the old one stays as history, and is never continued.
+
+        `own` is that log as this replica has written it: more of it may just have been heard of.
+        """
         draft = self.draft
         old = self.identity
         replica = self.random.getrandbits(64)
@@ -607,12 +616,13 @@ class Core:
         self.me = replica
         draft.identity_changed = True
         self.context_known = False
+        succeeded(self, old.replica, own)
 
     def doubt(self) -> None:
         """A peer says that it goes by this id. Go on under a new one; once, since a claim costs a peer nothing."""
         if not self._doubted:
             self._doubted = True
-            self.succeed()
+            self.succeed(self.own_log())
 
     # --- the end of a draft ---
 

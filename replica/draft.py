@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
 from immutables import Map
 
 from merge.stamp import Stamp
@@ -89,6 +90,9 @@ class Memory:
     """The ids of what is due in a stream."""
     owners: Map[str, Owned] = Map()
     """Streams that have another owner than the fact says."""
+    held: Map[tuple[str, str], Any] = Map()
+    """What workers hold beside the log (where reactions and feeds have come to, what they have set aside), by kind
+    and key: it changes with the draft."""
 
     @property
     def retired(self) -> frozenset[int]:
@@ -99,8 +103,11 @@ class Memory:
         return Memory(
             self.version, self.stamp, self.lineages, self.ends, self.recent, self.unseen, self.presents,
             self.stands, self.backlog, self.commands, self.unknown, self.poison, self.types, self.identity,
-            self.retirements, self.stores, self.standings, self.promises, self.owed, self.owners,
+            self.retirements, self.stores, self.standings, self.promises, self.owed, self.owners, self.held,
         )  # fmt: skip
+
+
+_json = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -193,6 +200,17 @@ class Draft:
             if kind == span.kind and key in span:
                 del self.kept[kind, key]
         self.forget.append(span)
+
+    def hold(self, kind: str, key: str, value: msgspec.Struct) -> None:
+        """Let a value of a worker stand beside the log under a key, in JSON, and in memory with it."""
+        self.keep(kind, key, _json(value))
+        self.memory.held = self.memory.held.set((kind, key), value)
+
+    def release(self, kind: str, key: str) -> None:
+        """Let it stand there no more."""
+        self.let_go(Span.one(kind, key))
+        if (kind, key) in self.memory.held:
+            self.memory.held = self.memory.held.delete((kind, key))
 
     def forget_rows(self, table: str) -> None:
         """Let nothing be written to a table after all."""

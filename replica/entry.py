@@ -7,13 +7,13 @@ stream, which status shows).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from merge.stamp import Stamp
 from merge.version import Dot, VersionVector
-from replica.commit import Commit, Note
+from replica.commit import Commit, Note, Recorded
 from replica.event import Event
 from replica.introduction import CATEGORY, OWN_TYPES
 
@@ -87,15 +87,24 @@ class Selection(NamedTuple):
 ALL = Selection()
 
 
-def entries(core: Core, commit: Commit, context: VersionVector, selection: Selection = ALL) -> Iterator[Entry]:
-    """The events of a commit that are told, and wanted."""
+def entries(
+    core: Core,
+    commit: Commit,
+    context: VersionVector,
+    selection: Selection = ALL,
+    missed: Callable[[int, Recorded], None] | None = None,
+) -> Iterator[Entry]:
+    """The events of a commit that are told, and wanted; `missed` hears of those that this code cannot read."""
     for seq, event in enumerate(commit.events, commit.first):
         if event.stream.startswith(f"{CATEGORY}/") or not selection.picks_stream(event.stream):
             continue
         try:
             decoded = core.types.decode(event.type, event.schema, event.payload)
         except Exception:
-            continue
-        if decoded is not None and type(decoded).__name__ not in OWN_TYPES and selection.picks(decoded):
-            dot = Dot(core.label(commit.replica), seq)
+            decoded = None
+        if decoded is None:
+            if missed is not None and event.type not in OWN_TYPES:
+                missed(seq, event)
+        elif type(decoded).__name__ not in OWN_TYPES and selection.picks(decoded):
+            dot = core.dot((commit.replica, seq))
             yield Entry(event.stream, dot, commit.stamp, core.named(context), decoded, core.noted(commit.note))

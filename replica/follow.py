@@ -30,10 +30,10 @@ Commits = list[tuple[Commit, VersionVector]]
 
 
 class Follower:
-    """What lies beyond `position`, of all replicas or of this one alone (`own`)."""
+    """What lies beyond `position`, of all replicas; or of this one alone, while it goes by the id `own`."""
 
     def __init__(
-        self, core: Core, pump: Pump, backend: Backend, position: VersionVector, *, own: bool = False
+        self, core: Core, pump: Pump, backend: Backend, position: VersionVector, *, own: int | None = None
     ) -> None:
         self._core, self._pump, self._backend, self._own = core, pump, backend, own
         self._position = position
@@ -46,12 +46,12 @@ class Follower:
     async def batches(self) -> AsyncGenerator[tuple[Commits, VersionVector], None]:
         """Portions, each with the version that has been handed over with it; until the replica is closed."""
         with self._pump.hearing(self._hear, self._wake):
-            while True:
+            while not self._given_up:
                 if self._behind and not self._pump.closed:
                     self._behind, self._events = False, 0
                     self._waiting.clear()
                     upto = self._core.memory.version
-                    while found := await self._read(upto):
+                    while (found := await self._read(upto)) and not self._given_up:
                         yield self._advance(found), self._position
                 elif self._waiting:
                     found = [*self._waiting]
@@ -73,18 +73,24 @@ class Follower:
             self._position = self._position.advance(commit.replica, commit.last)
         return news
 
+    @property
+    def _given_up(self) -> bool:
+        """The replica goes by another id."""
+        identity = self._core.memory.identity
+        return self._own is not None and identity is not None and identity.replica != self._own
+
     async def _read(self, upto: VersionVector) -> Commits:
         core, position = self._core, self._position
-        only = core.me if self._own else None
+        only = self._own
         return await self._backend.run(lambda log: reader_of(core, log).beyond(position, upto, PORTION, only))
 
     def _hear(self, settled: Settled) -> None:
         for commit, context in () if self._behind else settled.news:
-            if not self._own or commit.replica == self._core.me:
+            if self._own in (None, commit.replica):
                 self._waiting.append((commit, context))
                 self._events += len(commit.events)
         if self._events > WAITING:
             self._waiting.clear()
             self._events, self._behind = 0, True
-        if self._waiting or self._behind:
+        if self._waiting or self._behind or self._given_up:
             self._wake.set()

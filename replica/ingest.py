@@ -328,6 +328,7 @@ class _Batch:
     def take(self) -> Ingested:
         core, draft = self.core, self.core.draft
         memory = draft.memory
+        own = core.own_log()
         forked = [here.replica for here in self.arriving.values() if here.parting is not None]
         core.next_number = self.next_number
         memory.lineages = self.lineages
@@ -353,7 +354,7 @@ class _Batch:
             draft.changed.update((stream, None) for run in news for stream in run.by_stream)
             memory.stamp = stamp
         if any(here.replica == core.me for here in self.arriving.values()):
-            core.succeed()
+            core.succeed(own)
         return Ingested(
             sum(p.last - p.after for here in self.arriving.values() for p, _ in here.pieces), tuple(forked)
         )

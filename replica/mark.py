@@ -136,14 +136,19 @@ class MarkFile:
         self._reached = self._reached._replace(replica=identity.replica)
         self._note(rows)
         mark = self.read()
+        if mark is None or not identity.clean or not self.is_of(identity):
+            return False
+        return not mark.reached or self._has_come_as_far(mark)
+
+    def is_of(self, identity: Identity) -> bool:
+        """The file is the one that the mark was made for: what is in it was recorded here."""
+        mark = self.read()
         return (
             mark is not None
-            and identity.clean
             and mark.replica == f"{identity.replica:016x}"
             and mark.inode == inode_of(self._path)
             and bool(mark.openings)
             and mark.openings[-1] in {nonce.hex() for nonce in identity.openings[-2:]}
-            and (not mark.reached or self._has_come_as_far(mark))
         )
 
     def _has_come_as_far(self, mark: Mark) -> bool:

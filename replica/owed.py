@@ -60,7 +60,7 @@ def _complain_of(core: Core, key: str, promise: Promise) -> None:
         "promise", key,
         f"{promise.kind}, which {promise.stream} owes to {promise.to} in answer to {cause}, was not carried out: "
         f"{(promise.parked or '').rstrip('.')}. It is parked, and nothing else waits for it. When that is mended, "
-        f'`await replica.retry_due("{key}")` tries it again; `drop_due` leaves it alone.',
+        f'`await replica.retry("due", "{key}")` tries it again; `drop` leaves it alone.',
     )  # fmt: skip
 
 

@@ -12,10 +12,14 @@ Rule 2. The outbox is the log itself, with a cursor that is kept beside it: up t
 Rule 3. At least once, in the order of the log, one after the other: a crash between the effect and the cursor
         has it run again. The dot of the event is the key by which the receiver knows it.
 Rule 4. One that fails is set aside, so that the next can go on, and tried again, later each time; after `tries`
-        failures it is parked, until a person has it retried or drops it.
+        failures it is parked, until a person has it retried or drops it (see `replica.retry`).
 Rule 5. A reaction that is new begins with the next fact: what happened before it existed is not reacted to. One
-        that was known before goes on from its cursor. A replica that goes on under a new id (a copied file)
-        begins anew.
+        that was known before goes on from its cursor.
+Rule 6. A replica that gives up its id in life goes on under a new one, and owes the reactions to what it has
+        recorded itself under the former one: its cursor has what is left of that log. A copied file owes none of
+        what the original recorded: it begins anew.
+Rule 7. Where a cursor stands, what is set aside and what could not be read (see `replica.unread`) is a part of the
+        draft: what could not be written was not done, and is done again.
 """
 
 from __future__ import annotations
@@ -25,10 +29,9 @@ from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from replica.entry import Entry
 from replica.event import Event
+from replica.retry import Retry, check_named
 
 if TYPE_CHECKING:
     from replica.replica import Replica
@@ -43,11 +46,7 @@ class Reaction:
     name: str
     types: frozenset[type[Event]]
     call: React
-    tries: int
-    first: float
-    """Seconds before it is tried again for the first time, about; twice that the next time."""
-    longest: float
-    """Seconds between two tries, at most."""
+    retry: Retry
 
 
 def reaction(
@@ -55,7 +54,8 @@ def reaction(
 ) -> Callable[[React], Reaction]:
     """Make a reaction of an async function of an `Entry` and the replica.
 
-    `name` is what its cursor is kept under; the function's name unless said.
+    `name` is what its cursor is kept under; the function's name unless said. One that fails is tried again after
+    about `first` seconds, later each time and at most `longest` seconds apart, and parked after `tries` failures.
     """
     if not types or tries < 1:
         raise TypeError("a reaction is to at least one type of event, and is tried at least once")
@@ -65,41 +65,8 @@ def reaction(
             raise TypeError(
                 f"a reaction is an `async def`, and {call!r} is none: it would run, and count as failed"
             )
-        named = name or getattr(call, "__name__", "")
-        if not named or "\n" in named:
-            raise TypeError(f"a reaction needs a name, and {named!r} is none")
-        return Reaction(named, frozenset(types), call, tries, first, longest)
+        named = name or str(getattr(call, "__name__", ""))
+        check_named("a reaction", named)
+        return Reaction(named, frozenset(types), call, Retry(tries, first, longest))
 
     return make
-
-
-class Cursor(msgspec.Struct, frozen=True):
-    """How far a reaction has come in the log of `replica`."""
-
-    replica: int
-    upto: int
-
-
-class Aside(msgspec.Struct, frozen=True):
-    """An event whose reaction has failed."""
-
-    reaction: str
-    replica: int
-    seq: int
-    stream: str
-    type: str
-    failures: int
-    error: str
-    parked: bool = False
-
-    @property
-    def key(self) -> str:
-        return aside_key(self.reaction, self.replica, self.seq)
-
-
-CURSOR, ASIDE = "reaction", "aside"
-"""The kinds under which cursors, and what is set aside, are kept beside the log."""
-
-
-def aside_key(reaction: str, replica: int, seq: int) -> str:
-    return f"{reaction}\n{replica:016x}:{seq:016x}"

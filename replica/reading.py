@@ -360,6 +360,21 @@ class Reader:
         opened = self.open(row, seq)
         return [*self.run_of(opened, opened.piece.after, opened.piece.last).told], opened.piece.last
 
+    def commits_of(self, number: int, after: int, upto: int, events: int) -> list[tuple[Commit, VersionVector]]:
+        """The commits of one log, folded or not, that hold an event after `after` and up to `upto`; about so many
+        events of them, with their contexts."""
+        row = next(row for lineage in self.lineages.values() for row in lineage.rows if row.number == number)
+        found: list[tuple[Commit, VersionVector]] = []
+        while after < upto and events > 0:
+            opened = self.open(row, after + 1)
+            lasts = [opened.piece.after, *opened.decoded.lasts]
+            begin = lasts[bisect_right(lasts, max(after, opened.piece.after)) - 1]
+            run = [*self.run_of(opened, begin, lasts[bisect_left(lasts, min(upto, opened.piece.last))]).told]
+            found += run
+            events -= sum(len(commit.events) for commit, _ in run)
+            after = opened.piece.last
+        return found
+
     def run_of(self, opened: Opened, after: int, upto: int) -> Run:
         """The commits of a block that begin after event `after` and end by `upto`, with what their author had seen.
 

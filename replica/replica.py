@@ -28,14 +28,15 @@ from replica.clock import checked, wall_clock
 from replica.commit import make_note
 from replica.comparing import drop_present, read_again
 from replica.core import Committed, Core, Settled
+from replica.cursor import FORMER
 from replica.cut import settled_cut
 from replica.decider import Decider
 from replica.due import OwnerChanged
 from replica.entry import Entry, Selection, entries
 from replica.errors import Closed, PoisonEvent, ProjectionStopped, Refused, WrongStore
 from replica.event import Command, Event
-from replica.export import exporters
-from replica.feed import Feed, runners
+from replica.export import Exporter, exporters
+from replica.feed import Feed, FeedRunner, runners
 from replica.files import MEMORY, file_at
 from replica.folding import unfolded
 from replica.follow import Follower
@@ -43,7 +44,7 @@ from replica.fork import Progress
 from replica.ingest import Ingested
 from replica.introduction import check_label
 from replica.join import Joined, join
-from replica.log import Contents, Identity, Transaction
+from replica.log import Contents, Identity, Kept, Transaction
 from replica.mark import OPENINGS, MarkFile, locked
 from replica.members import Row
 from replica.outbox import Outbox
@@ -51,6 +52,7 @@ from replica.projection import Projection
 from replica.pump import Pump
 from replica.reaction import Reaction
 from replica.readonly import ReadOnly
+from replica.retry import DUE
 from replica.rows import build
 from replica.schemas import check_schemas
 from replica.sqlite import SqliteThread
@@ -158,12 +160,14 @@ class Replica(TimeTravel):
             await opened.run(lambda log: check_schemas(core, log))
             replica = cls(core, opened, mark, clock, durability, reactions, feeds, exports)
             if mark is not None:
-                await replica._save(identity)
+                await replica._save(identity, _given_up(contents, identity, mark))
                 mark.write(identity)
             try:
                 async with replica._pump.running():
                     await replica._pump.do(core.begin)
                     await replica._outbox.recall(replica)
+                    for feed in replica._feeds:
+                        await feed.recall(replica)
                     steward = Steward(core, replica._pump, opened, clock)
                     workers = [steward.run, replica._outbox.run, replica._keep_members]
                     workers += [feed.run for feed in replica._feeds]
@@ -314,21 +318,38 @@ class Replica(TimeTravel):
         """
         return await self.append(stream, OwnerChanged(int(self._core.me if owner is None else owner)))
 
-    async def retry_due(self, command_id: str) -> None:
-        """Try a command again that is due and was parked."""
-        await self._pump.do(lambda: owed.unpark(self._core, command_id))
+    async def retry(self, what: str, key: object) -> None:
+        """Try again, now, what failed and was parked or is stuck; `status()` shows what that is, and why.
 
-    async def retry(self, reaction: str, dot: str) -> None:
-        """Try a reaction again that was parked: by its name and the event, as in `retry("mail", "alice:7")`."""
-        await self._outbox.retry(reaction, dot)
+        A reaction is named by its name and the event: `retry("mail", "alice:7")`; a feed or an export by its name
+        and where it is stuck, an event or the stream of rows; a command that is due by "due" and its id. ValueError
+        where nothing of that name is parked or stuck there.
+        """
+        if what == DUE:
+            await self._pump.do(lambda: owed.unpark(self._core, str(key)))
+        else:
+            for one in self._stuck(what, str(key)):
+                await one.retry(what, str(key))
 
-    async def drop(self, reaction: str, dot: str) -> None:
-        """Let a reaction be that was parked. The event stays, its side effect never comes."""
-        await self._outbox.drop(reaction, dot)
+    async def drop(self, what: str, key: object) -> None:
+        """Leave alone what failed and was parked or is stuck; named as for `retry`.
 
-    async def drop_due(self, command_id: str) -> None:
-        """Do not carry out a command that is due and was parked. It is left as done for as long as it is due."""
-        await self._pump.do(lambda: owed.drop(self._core, command_id))
+        The event stays in the log. The side effect of a reaction never comes; a feed goes on after the event; an
+        export goes on without these rows; a command counts as done for as long as it is due.
+        """
+        if what == DUE:
+            await self._pump.do(lambda: owed.drop(self._core, str(key)))
+        else:
+            for one in self._stuck(what, str(key)):
+                await one.drop(what, str(key))
+
+    def _stuck(self, what: str, key: str) -> list[Outbox | FeedRunner | Exporter]:
+        """Whose business it is."""
+        everybody: list[Outbox | FeedRunner | Exporter] = [self._outbox, *self._feeds, *self._exporters]
+        found = [one for one in everybody if one.holds(what, key)]
+        if not found:
+            raise ValueError(f"nothing of {what!r} is parked or stuck at {key} here; `status()` shows what is")
+        return found
 
     # --- the past: see also `replica.travel` ---
 
@@ -565,10 +586,18 @@ class Replica(TimeTravel):
         """It takes no more steps: it was closed, or it failed."""
         return self._pump.closed
 
-    async def _save(self, identity: Identity) -> None:
+    async def _save(self, identity: Identity, keep: tuple[Kept, ...] = ()) -> None:
         self._core.identity_is_new = False
         self._core.memory.identity = identity
-        await self._backend.run(lambda log: log.write(Transaction([], [], [], [], {}, identity)))
+        await self._backend.run(lambda log: log.write(Transaction([], [], [], [], {}, identity, keep=keep)))
+
+
+def _given_up(contents: Contents, identity: Identity, mark: MarkFile) -> tuple[Kept, ...]:
+    """What is kept of an id that is given up though the file is no copy: what is in it was recorded here."""
+    found = contents.identity
+    if found is None or found.replica == identity.replica or not mark.is_of(found):
+        return ()
+    return (Kept(FORMER, f"{found.replica:016x}", b""),)
 
 
 def _unnamed(path: str) -> ValueError:

@@ -61,6 +61,14 @@ class AsideStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FormerStatus:
+    """What is left to react to of what a replica recorded under an id that it gave up."""
+
+    replica: ReplicaId
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReactionStatus:
     """How one reaction stands."""
 
@@ -68,8 +76,14 @@ class ReactionStatus:
     listed: bool
     """This code has it; another one did that left what is set aside."""
     behind: int
-    """Own events that it has still to look at."""
+    """Own events that it has still to look at, under former ids too."""
     aside: tuple[AsideStatus, ...]
+    former: tuple[FormerStatus, ...] = ()
+    """How many of them this replica recorded under each id that it gave up."""
+    unread: tuple[Unfolded, ...] = ()
+    """Own events that this code cannot read: they wait for code that can."""
+    why: str = ""
+    """Why it does not run, where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +98,9 @@ class FeedStatus:
     dot: Dot | None
     """The first event of that delivery,"""
     error: str | None
-    """and why it failed."""
+    """and why it failed; or why the feed does not run."""
+    unread: tuple[Unfolded, ...] = ()
+    """Events that this code cannot read: they wait for code that can, and hold back nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from replica.errors import Closed
+from replica.errors import Closed, StoreError
+
+if TYPE_CHECKING:
+    from replica.pump import Pump
 
 log = logging.getLogger("anabranch.replica")
 
@@ -19,6 +23,22 @@ AFTER_FAILURE = 1.0
 """Seconds before a worker that failed begins again."""
 FAREWELL = 5.0
 """Seconds that a worker may take to end."""
+
+
+async def durable(pump: Pump, step: Callable[[], None]) -> None:
+    """Play a step on the draft until it is durable: what it writes down has been done, and need not be done again.
+
+    It may be played several times. Raises Closed.
+    """
+    while True:
+        try:
+            await pump.do(step)
+            return
+        except StoreError as error:
+            log.error(
+                "%s: what a worker has done is written down again in %g s: %s", pump.name, AFTER_FAILURE, error
+            )
+            await asyncio.sleep(AFTER_FAILURE)
 
 
 @asynccontextmanager

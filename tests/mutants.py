@@ -99,7 +99,7 @@ MUTANTS = [
     Mutant("a projection is not built where it was not live", "replica/rows.py",
            "        else:\n            build(core, name)\n", "        else:\n            finish(core, name)\n"),
     Mutant("a replica that was set back goes on under its id", "replica/ingest.py",
-           "            core.succeed()\n", "            pass\n"),
+           "            core.succeed(own)\n", "            pass\n"),
     Mutant("a snapshot is taken at an older version than it says", "replica/snapshot.py",
            "commits = commits_of(reader, {stream: aggregate}, types, after)[stream]", "commits = []"),
     Mutant("what is loaded stands at nothing", "replica/folding.py",

@@ -128,9 +128,9 @@ async def test_a_parked_promise_is_logged_and_again_when_the_replica_is_opened(c
     """Else a command that nobody carries out is forgotten."""
     async with opened(tmp_path / "a.db", owing()) as alice:
         await alice.append("owing/1", Noted("x"))
-        await until(lambda: said(caplog, "Never", "not today", "retry_due"))
+        await until(lambda: said(caplog, "Never", "not today", 'retry("due"'))
         (key,) = [one.command_id for one in alice.status().due]
-        await alice.retry_due(key)
+        await alice.retry("due", key)
         await until(lambda: len(said(caplog, "Never", "not today")) == 2)
     caplog.clear()
     async with opened(tmp_path / "a.db", owing()):

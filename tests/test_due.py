@@ -434,12 +434,12 @@ async def test_a_replica_carries_out_what_is_due_by_itself(tmp_path):
         (shown,) = bob.status().due
         assert (shown.state, str(shown.owner), shown.stream, shown.command) == ("pending", "alice", Q, "Answer")
         with pytest.raises(ValueError, match="no command 'x' is parked"):
-            await alice.retry_due("x")
+            await alice.retry("due", "x")
         (parked,) = alice.status().due
         assert parked.why == "Refused: nobody knows"
-        await alice.retry_due(parked.command_id)
+        await alice.retry("due", parked.command_id)
         await until(lambda: alice.status().due[0].state == "parked")
-        await alice.drop_due(parked.command_id)
+        await alice.drop("due", parked.command_id)
         assert alice.status().due[0].state == "done"
         with sqlite3.connect(f"file:{tmp_path / 'a.db'}?mode=ro", uri=True) as db:
             found = db.execute("SELECT stream, command, addressed_to, done FROM due").fetchall()

@@ -295,7 +295,7 @@ def test_whatever_happens_between_a_command_is_carried_out_once_and_answered_as_
             case "reopen":
                 one.start()
             case "new id":
-                one.replica.core.succeed()
+                one.replica.core.succeed(one.replica.core.own_log())
                 one.replica.flush()
     for one in nodes:
         for stream in (ANN, BEN):
