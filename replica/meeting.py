@@ -21,9 +21,12 @@ what it then writes waits at the others.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 from immutables import Map
@@ -43,6 +46,54 @@ HORIZON = 24 * 60 * 60 * 1000
 """ms: more than time zones set wrongly, less than anybody takes for now."""
 WRITTEN = 1_735_689_600_000
 """The beginning of 2025: no clock that was set stands before it."""
+
+
+BASES = 64
+"""Heads of a peer from which a log may be continued that are tried, the highest first. If it is none of them all of
+the log is sent, and the peer ignores what it holds."""
+
+
+class Theirs(dict[int, tuple[Head, ...]]):
+    """The heads that a peer has, by replica.
+
+    Those of logs that are not held here matter when these arrive from elsewhere: they stay in 48 bytes each, about
+    as many as they were sent in.
+    """
+
+    def __init__(self, rows: Iterable[tuple[int, int, bytes]] = (), here: Heads = MappingProxyType({})) -> None:
+        super().__init__()
+        self._rest: list[tuple[array[int], bytes]] = []
+        self.add(rows, here)
+
+    def add(self, rows: Iterable[tuple[int, int, bytes]], here: Heads) -> None:
+        """More of them; `here` is what is held here."""
+        ids, heads = array("Q"), bytearray()
+        for replica, seq, hash_ in sorted(rows):
+            if replica in here:
+                self[replica] = (*self.get(replica, ()), Head(seq, hash_))
+            else:
+                ids.append(replica)
+                heads += seq.to_bytes(8, "big") + hash_
+        if ids:
+            self._rest.append((ids, bytes(heads)))
+
+    def get(self, replica: int, default: Any = None) -> Any:
+        found = super().get(replica)
+        if found is None and self._rest:
+            found = tuple(self._find(replica)) or None
+        return default if found is None else found
+
+    def _find(self, replica: int) -> Iterator[Head]:
+        for ids, heads in self._rest:
+            for at in range(bisect_left(ids, replica), bisect_right(ids, replica)):
+                one = heads[40 * at : 40 * at + 40]
+                yield Head(int.from_bytes(one[:8], "big"), one[8:])
+
+    def __len__(self) -> int:
+        return super().__len__() + sum([len(ids) for ids, _ in self._rest])
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
 
 
 class Frontier(NamedTuple):
@@ -93,7 +144,7 @@ def compare(mine: Heads, theirs: Heads) -> list[Want]:
         for head in own:
             if head in their:
                 continue
-            below = sorted((base for base in their if base.seq <= head.seq), reverse=True)
+            below = sorted((base for base in their if base.seq <= head.seq), reverse=True)[:BASES]
             if below or not their or len(own) > 1:
                 wants.append(Want(replica, head, tuple(below) if their else (Head(0, GENESIS),)))
     return wants

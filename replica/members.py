@@ -16,7 +16,8 @@ Rule 3. It never shrinks, here and through closing and opening: what was settled
         settled.
 Rule 4. A member that is silent holds it back, for it may have decided anything meanwhile. One that will not
         come back is retired by somebody, which is a fact like any other: it counts for as long as the member has
-        written nothing beyond what the fact had observed of it. Who is back and writes is waited for again, whoever
+        written nothing beyond what the fact had observed of it (one that had observed nothing of it retires
+        nobody). Who is back and writes is waited for again, whoever
         retired it. (A function of the set of commits: it does not matter what was heard first.)
 Rule 5. Of an id under which a second history was written only what lies below the parting counts: above it a
         number does not name one event.
@@ -244,7 +245,7 @@ def hear_of_retired(core: Core) -> None:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         retirements = draft.memory.retirements
-        if event.stream == stream_of(member) and context[member] > retirements.get(member, -1):
+        if event.stream == stream_of(member) and context[member] > retirements.get(member, 0):
             draft.memory.retirements = retirements.set(member, context[member])
             draft.keep(RETIRED, f"{member:016x}", _encode(context[member]))
 

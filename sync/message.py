@@ -26,7 +26,6 @@ events. What an honest replica has more of than that goes in several messages, h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from hashlib import blake2b
 from operator import is_
 from typing import Annotated
@@ -34,7 +33,7 @@ from typing import Annotated
 import msgspec
 import zstandard
 
-from replica.block import HASH, PERSON, Head, Slice
+from replica.block import HASH, PERSON, Slice
 from replica.commit import MAX_NAME, Label, Words
 from replica.comparing import MARKS, Mark, Row
 from replica.outgoing import MAX_SLICES
@@ -58,8 +57,6 @@ PORTION = 1024
 """Names of stores in one Hello. Whoever has heard of more says several Hellos."""
 MAX_PAIRS = 16_384
 """Pairs of replica and seq in one Known: what is more is said at the next tick."""
-MAX_HEADS = 64
-"""Histories under one id that are compared: there should be one."""
 ROWS = 64
 """Presents that are said at once."""
 
@@ -240,14 +237,3 @@ def _unpacked(parts: list[Slice | bytes]) -> list[Slice]:
     if events > BATCH_EVENTS:
         raise RemoteProtocolError("too-large", f"a batch of {events} events; the limit is {BATCH_EVENTS}")
     return pieces
-
-
-def heads_of(rows: Iterable[tuple[int, int, bytes]]) -> dict[int, tuple[Head, ...]]:
-    """By replica; RemoteProtocolError where somebody claims more histories under one id than are compared."""
-    heads: dict[int, tuple[Head, ...]] = {}
-    for replica, seq, hash_ in rows:
-        held = heads.get(replica, ())
-        if len(held) >= MAX_HEADS:
-            raise RemoteProtocolError("too-large", f"more than {MAX_HEADS} histories under the id {replica:016x}")
-        heads[replica] = (*held, Head(seq, hash_))
-    return heads

@@ -44,7 +44,7 @@ from replica.arrange import Gap
 from replica.block import Head, Slice
 from replica.commit import MAX_STORES
 from replica.ingest import Ingested
-from replica.meeting import Frontier, compare, note
+from replica.meeting import Frontier, Theirs, compare, note
 from replica.members import UNKNOWN, Row
 from replica.members import Known as Members
 from replica.outgoing import Want, weight
@@ -69,7 +69,6 @@ from sync.message import (
     Traced,
     decode,
     encode,
-    heads_of,
 )
 
 WINDOW = 4
@@ -155,7 +154,7 @@ class Session:
         self._their_stores: frozenset[str] = frozenset()
         self._greeted = False
         """Hello was said since the last tick."""
-        self.theirs: dict[int, tuple[Head, ...]] | None = None
+        self.theirs: Theirs | None = None
         self.their_horizon = 0
         self.beyond = 0
         """Events that wait because the peer does not accept their stamps yet."""
@@ -177,8 +176,9 @@ class Session:
         self._old_gaps = 0
         self._arriving: list[Slice] = []
         """The slices of the batch that is being ingested."""
-        self._parts: dict[int, Have] = {}
-        """Parts of a Have that is not whole yet."""
+        self._hearing = Theirs()
+        self._parts: tuple[int, frozenset[int]] = 0, frozenset()
+        """What a Have that is not whole yet has said; its number, and the parts that have come."""
         self._known = UNKNOWN
         self._told: dict[int, list[tuple[int, int]]] = {}
         """What was said of members on this link."""
@@ -391,17 +391,16 @@ class Session:
     def _have(self, have: Have) -> None:
         if not have.part < have.parts <= MAX_PARTS:
             raise RemoteProtocolError("unreadable", f"part {have.part} of {have.parts} of a Have")
-        if have.parts > 1:
-            self._parts = {n: part for n, part in self._parts.items() if part.number == have.number}
-            self._parts[have.part] = have
-            if len(self._parts) < have.parts:
-                return
-            rows = [row for part in self._parts.values() for row in part.heads]
-            self._parts = {}
-        else:
-            rows = have.heads
+        number, parts = self._parts
+        if number != have.number:
+            parts, self._hearing = frozenset(), Theirs()
+        if have.part not in parts:
+            self._hearing.add(have.heads, self.mine.heads)
+        self._parts = have.number, parts | {have.part}
+        if len(self._parts[1]) < have.parts:
+            return
+        self.theirs, self._hearing, self._parts = self._hearing, Theirs(), (0, frozenset())
         self._answering = have.number
-        self.theirs = heads_of(rows)
         self._under_way.clear()
         if have.reply:
             self._say_have(reply=False)
