@@ -38,7 +38,7 @@ import pycrdt
 
 from merge.effect import Effect, absorb
 from merge.lattice import Lattice
-from merge.update import check
+from merge.update import check, clocks, reach
 
 _FIELD = "text"
 A = TypeVar("A")
@@ -122,7 +122,7 @@ class _Document:
 class TextState:
     """The state of a text. Immutable as seen from outside."""
 
-    __slots__ = ("_ahead", "_chain", "_doc", "_measure", "_text")
+    __slots__ = ("_ahead", "_chain", "_doc", "_given", "_lacking", "_measure", "_text")
 
     def __init__(
         self, chain: Chain | None = None, doc: _Document | None = None, measure: Measure | None = None
@@ -131,6 +131,10 @@ class TextState:
         self._doc = doc
         self._text: str | None = None
         self._measure = measure
+        self._given: Chain | None = None
+        """The chain with the latest edit that was not made here: later ones build on what is there."""
+        self._lacking: tuple[Chain | None, dict[int, int]] = None, {}
+        """How far clients had not come of what was there when somebody last looked, and the chain then."""
         self._ahead: tuple[list[bytes], list[Measure], _Document] | None = None
         """Edits made on this state and not recorded yet, what the text measures after each, and the document that
         has them."""
@@ -174,6 +178,8 @@ class TextState:
             edits, measures, document = self._ahead
             self._ahead = None
             result = TextState(chain, None if edits[1:] else document, measures[0])
+            result._given = self._given
+            result._lacking = (chain, self._lacking[1]) if self._lacking[0] is self._chain else self._lacking
             if edits[1:]:
                 result._ahead = edits[1:], measures[1:], document
             return result
@@ -184,7 +190,34 @@ class TextState:
             document.doc.apply_update(update)
             return document
 
-        return TextState(chain, _guard(take))
+        result = TextState(chain, _guard(take))
+        result._given, result._lacking = chain, self._lacking
+        return result
+
+    def waits(self, before: TextState | None = None) -> bool:
+        """Does an edit wait in it, and is not in the text, for one that it builds on and that has not come?
+
+        With `before`, an earlier state: does one more edit wait than in that?
+        """
+        if before is not None and self._given is before._given:
+            return False
+        waiting = self._waiting()
+        return bool(waiting.items() - (before._waiting() if before is not None else {}).items())
+
+    def _waiting(self) -> dict[int, int]:
+        """How far clients have not come of what is there."""
+        looked, lacking = self._lacking
+        if looked is not self._chain:
+            wanted, chain = {**lacking}, self._chain
+            while chain is not None and chain is not looked:
+                chain, update = chain
+                for client, clock in reach(update).items():
+                    wanted[client] = max(clock, wanted.get(client, 0))
+            self._doc = self._take_doc()
+            come = clocks(self._doc.doc.get_state())
+            lacking = {client: clock for client, clock in wanted.items() if come.get(client, 0) < clock}
+            self._lacking = self._chain, lacking
+        return lacking
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, TextState) and str(self) == str(other))
@@ -216,7 +249,10 @@ class TextState:
         (A document would say so faster, and leaves out what it cannot place yet.)
         """
         if self._chain is None or self._chain[0] is not None:
+            looked = self._lacking[0] is self._chain
             self._chain = None, _guard(lambda: pycrdt.merge_updates(*self.updates()))
+            if looked:
+                self._lacking = self._chain, self._lacking[1]
         return self._chain[1]
 
     def freeze(self) -> bytes:
@@ -225,8 +261,10 @@ class TextState:
 
     @classmethod
     def thaw(cls, data: bytes) -> TextState:
-        """The state that `freeze` made bytes of."""
-        return TextState.of(data)
+        """The state that `freeze` made bytes of. (Whether something waits in it was said when it came.)"""
+        state = TextState.of(data)
+        state._lacking = state._chain, {}
+        return state
 
     def digest(self) -> str:
         """What it is compared by."""
@@ -286,6 +324,16 @@ def authors(edits: Iterable[tuple[A, bytes]]) -> list[tuple[A, str]]:
         runs.append((author, data[start : start + size].decode()))
         start += size
     return runs
+
+
+def waiting(edits: Iterable[tuple[A, bytes]]) -> list[A]:
+    """The edits that are not in the text, because one that they build on is missing among them."""
+    wanted, doc = [(author, reach(update), update) for author, update in edits], pycrdt.Doc[Any]()
+    doc.get(_FIELD, type=pycrdt.Text)
+    for _, _, update in wanted:
+        _guard(lambda update=update: doc.apply_update(update))  # type: ignore[misc]
+    come = clocks(doc.get_state())
+    return [who for who, reached, _ in wanted if any(come.get(one, 0) < clock for one, clock in reached.items())]
 
 
 class Text(Lattice):

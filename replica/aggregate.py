@@ -10,13 +10,15 @@ same state.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Self
 
-from merge.effect import NO_EFFECT, Effect
+from merge.effect import NO_EFFECT, Effect, Path
 from merge.growing import Growing
 from merge.kernel import Happening
 from merge.product import Product
 from merge.stamp import Stamp
+from merge.text import NO_TEXT, Text
 from merge.tree import EMPTY, Tree
 from merge.version import VersionVector
 from replica.decider import Decider, FoldFailed, Happened
@@ -83,6 +85,13 @@ class Aggregate(Decider, Product, base=True):
         except BaseException as raised:
             reraise(raised)
 
+    def waits(self, fold: Tree, before: Tree | None = None) -> bool:
+        for path in _texts(type(self)):
+            text, then = fold.at(*path).absorbed, None if before is None else before.at(*path).absorbed
+            if text is not None and text.waits(NO_TEXT if before is not None and then is None else then):
+                return True
+        return False
+
     def freeze(self, fold: Tree) -> bytes:
         return freeze_tree(fold, self.codec())
 
@@ -99,3 +108,15 @@ class Aggregate(Decider, Product, base=True):
 
     def __str__(self) -> str:
         return f"{self._address or type(self).__name__} {self._reading}"
+
+
+@cache
+def _texts(kind: type[Product], path: Path = ()) -> tuple[Path, ...]:
+    """Where texts stand in a product: not below a map, which refuses them."""
+    found: list[Path] = []
+    for name, field in kind._fields.items():
+        if isinstance(field, Text):
+            found.append((*path, name))
+        elif isinstance(field, Product):
+            found += _texts(type(field), (*path, name))
+    return tuple(found)

@@ -40,7 +40,7 @@ from replica.due import KIND as DUE
 from replica.due import OwnerChanged
 from replica.errors import CommandIdUsed, InvalidEvent, Outdated, PoisonEvent, Refused, UnknownStream
 from replica.event import Command, Event, EventTypes
-from replica.folding import BULK, catch_up, complain_of_unknown, fold_afresh
+from replica.folding import BULK, catch_up, complain_of_unknown, fold_afresh, say_what_waits
 from replica.ingest import Ingested, ingest
 from replica.intent import Intent, decode, encode, intent_of
 from replica.introduction import CATEGORY, OWN_TYPES
@@ -149,6 +149,8 @@ class Core:
         self.ripe: dict[str, None] = {}
         """Streams of which a snapshot should be taken."""
         self.complaints = Complaints()
+        self.waits: set[str] = set()
+        """Streams in whose texts an edit waits for another one, of those that were folded here."""
         """What the shell should log: nothing is lost by it, and somebody should know."""
         self.comparisons = Comparisons(beside.kept, self.aggregates)
         """How presents compare with those of peers."""
@@ -412,6 +414,14 @@ class Core:
                 f"{type(event).__name__} was not recorded: folding it into {stream} raised "
                 f"{type(error).__name__}: {error}"
             ) from error
+        for stream in told:
+            aggregate, state = folds[stream]
+            if aggregate.waits(state, memory.presents[stream]):
+                raise InvalidEvent(
+                    f"an edit of a text in {stream} was not recorded: it builds on an earlier edit that is not "
+                    "here, so that it would not show. Nothing is lost: record the edits in the order in which they "
+                    "were made, and none left out."
+                )
         record(self, recorded, stamp, note)
         last = first + len(recorded) - 1
         for stream, (seq, events) in told.items():
@@ -419,6 +429,8 @@ class Core:
             memory.stands = memory.stands.set(stream, memory.stands[stream].advance(me, seq))
             draft.changed[stream] = None
             self.count(stream, events)
+            if stream in self.waits:
+                say_what_waits(self, stream, folds[stream][1])
         if note is not None and note.command is not None:
             done = Done(note.command, first, last, stamp, intent=encode(intent or Intent(asked)))
             draft.done.append(done)

@@ -212,6 +212,10 @@ class Decider(ABC):
         """The fold without what it need not hold in memory, where a snapshot stands behind it."""
         return fold
 
+    def waits(self, fold: Any, before: Any = None) -> bool:
+        """Is something in a fold that does not show, for what it builds on is missing? (More than before?)"""
+        return False
+
     @abstractmethod
     def plain(self) -> Any:
         """What a present reads as, in plain values: to be shown, compared by field, or written as JSON."""

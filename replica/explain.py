@@ -23,7 +23,7 @@ from merge.kernel import Happening
 from merge.lattice import Lattice
 from merge.register import MVRegister
 from merge.sets import OUT, AWSet, RWSet
-from merge.text import Text, authors
+from merge.text import Text, authors, waiting
 from merge.tree import EMPTY
 from merge.version import Dot, ReplicaId, VersionVector
 from merge.why import Front, Fronts, Touch
@@ -86,6 +86,8 @@ class Explanation:
     """The latest acts that were seen and replaced."""
     shares: tuple[Share, ...] = ()
     """Who gave what to a counter or a text."""
+    waiting: tuple[Act, ...] = ()
+    """Edits that are not in a text, because one that they build on has not come."""
     parts: tuple[Explanation, ...] = ()
     """The places below, where the path leads to several."""
 
@@ -100,6 +102,8 @@ class Explanation:
             yield f"{indent}  read     {act}"
         for act in self.lost:
             yield f"{indent}  lost     {act}"
+        for act in self.waiting:
+            yield f"{indent}  waiting  {act}"
         for act in self.earlier:
             yield f"{indent}  earlier  {act}"
         for share in self.shares:
@@ -220,7 +224,14 @@ class Explainer:
             tuple(self._act(touch, lattice, chosen) for touch in lost),
             tuple(self._earlier.get(place, ())),
             tuple(self._shares(front)),
+            tuple(self._waiting(front)),
         )  # fmt: skip
+
+    def _waiting(self, front: Front) -> Iterator[Act]:
+        if isinstance(front.lattice, Text):
+            edits = [(part.told, b"".join(part.value.updates())) for part in front.shares]
+            for record in waiting(edits):
+                yield Act(record, "typed, and waits for an earlier edit that is missing", None, ())
 
     def _shares(self, front: Front) -> Iterator[Share]:
         if isinstance(front.lattice, Text):

@@ -114,7 +114,22 @@ def _put(core: Core, stream: str, folded: Callable[[], Any], *, again: bool = Fa
         return False
     if state is not None:
         memory.presents = memory.presents.set(stream, state)
+        say_what_waits(core, stream, state)
     return state is not None
+
+
+def say_what_waits(core: Core, stream: str, state: Any) -> None:
+    """Say that an edit of a text is here and does not show; and when it does."""
+    if core.aggregate_of(stream).waits(state):
+        core.waits.add(stream)
+        core.complaints.say(
+            "waiting edit", stream,
+            f"{stream} holds an edit of a text that builds on one which is missing, so that it does not show. "
+            "Nothing is lost: it shows when that comes. `explain` names the edit.",
+        )  # fmt: skip
+    elif stream in core.waits:
+        core.waits.discard(stream)
+        core.complaints.over("waiting edit", stream)
 
 
 def too_late(core: Core, news: Iterable[Run]) -> list[str]:
@@ -208,6 +223,7 @@ def _fold_by_column(core: Core, stream: str, news: Sequence[Run]) -> bool:
         complain_of(core, stream, name, schema)
     memory.stands = memory.stands.set(stream, bulk.stands_after(memory.stands[stream]))
     memory.presents = memory.presents.set(stream, state)
+    say_what_waits(core, stream, state)
     core.count(stream, bulk.events)
     return True
 
@@ -397,4 +413,5 @@ def unfolded(core: Core) -> tuple[Unfolded, ...]:
         if lineage.forked
     ]
     aside = memory.types.get(SET_ASIDE, 0)
-    return (*unknown, *second, *([Unfolded("set aside", "cannot be folded", aside)] if aside else []))
+    waiting = [Unfolded("waiting edit", stream, 1) for stream in sorted(core.waits)]
+    return (*unknown, *second, *([Unfolded("set aside", "cannot be folded", aside)] if aside else []), *waiting)

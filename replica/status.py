@@ -138,9 +138,11 @@ class Unfolded:
     "set aside": so many times an event was set aside that cannot be folded (see `replica.aside`).
     "second history" is an alarm: two histories were written under one id, of which everybody folds the same one;
     `what` is the name of the replica. An event may be both, and is then counted under each.
+    "waiting edit": a text in the stream `what` (of those that were folded since this was opened) does not show an
+    edit that builds on one which has not come.
     """
 
-    why: Literal["unknown type", "second history", "set aside"]
+    why: Literal["unknown type", "second history", "set aside", "waiting edit"]
     what: str
     events: int
 

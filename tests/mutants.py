@@ -200,6 +200,15 @@ MASKED = {
     "test_why.py::test_every_place_of_every_lattice_is_explained_whoever_had_seen_what":
     Mutant("who removed what was not there yet is not known", "merge/why.py",
            "Touch(happening, True, (), told)", "Touch(happening, True)"),
+    "test_waiting.py::test_what_waits_for_presents_is_bounded_by_bytes_and_costs_no_step":
+    Mutant("large events count as small ones", "replica/backlog.py",
+           "return sum(map(len, decoded.piece.columns)) + PER_EVENT", "return PER_EVENT"),
+    "test_waiting.py::test_late_events_have_a_long_stream_folded_again_when_it_is_used_and_not_for_each":
+    Mutant("each late event has its stream folded again", "replica/folding.py",
+           "    if not by_column and not again:\n", "    if not by_column:\n"),
+    "test_waiting.py::test_an_edit_waits_as_long_as_one_that_it_builds_on_is_missing":
+    Mutant("what an edit takes out need not be there", "merge/update.py",
+           "_number(took_out[2]) + _number(took_out[3])", "0"),
     "test_comparing.py::test_a_damaged_present_that_waits_for_what_has_come_is_mended_too":
     Mutant("a present that waits is not mended", "replica/draft.py",
            "            memory.backlog = memory.backlog.without(stream)", "            pass"),
