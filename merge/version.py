@@ -119,10 +119,11 @@ class VersionVector:
         return self != other and self <= other
 
     def __ge__(self, other: VersionVector) -> bool:
-        return other <= self if isinstance(other, VersionVector) else NotImplemented
+        # Said of the class: with `<=` Python asks a right side of a subclass first, which would ask here again.
+        return VersionVector.__le__(other, self) if isinstance(other, VersionVector) else NotImplemented
 
     def __gt__(self, other: VersionVector) -> bool:
-        return other < self if isinstance(other, VersionVector) else NotImplemented
+        return VersionVector.__lt__(other, self) if isinstance(other, VersionVector) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
         return self.seqs == other.seqs if isinstance(other, VersionVector) else NotImplemented

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from merge import NOTHING, Dot, Order, ReplicaId, Stamp, VersionVector
 from merge.stamp import COUNTER_LIMIT, LAST_WALL, WALL_LIMIT, next_stamp
-from merge.version import name_of
+from merge.version import Named, name_of
 
 replicas = st.integers(0, 4)
 versions = st.dictionaries(replicas, st.integers(0, 4), max_size=4).map(VersionVector)
@@ -218,3 +218,21 @@ def test_a_counter_that_is_full_moves_the_wall_by_one() -> None:
     full = Stamp(1000, COUNTER_LIMIT - 1, 9)
     assert next_stamp(1000, full, 7) == Stamp(1001, 0, 7)
     assert next_stamp(1000, full._replace(counter=COUNTER_LIMIT - 2), 7) == Stamp(1000, COUNTER_LIMIT - 1, 7)
+
+
+def test_a_version_with_names_is_compared_as_any_other():
+    """Else whoever compares a version of his own with that of a replica runs into the depth of the stack."""
+    less, more = VersionVector({1: 1}), VersionVector({1: 2, 2: 1})
+    for one in (less, Named(less, {})):
+        for other in (more, Named(more, {})):
+            assert one <= other
+            assert one < other
+            assert other >= one
+            assert other > one
+            assert not (other <= one)
+            assert not (other < one)
+            assert not (one >= other)
+            assert not (one > other)
+            assert one <= Named(less, {})
+            assert one >= Named(less, {})
+            assert not one < Named(less, {})
