@@ -2,6 +2,7 @@
 
 from replica.aggregate import Aggregate
 from replica.aside import EventSetAside
+from replica.backup import Backup, backup, restore_backup
 from replica.core import Committed
 from replica.decider import Addressed, Given, Happened
 from replica.difference import ABSENT, Changed
@@ -55,6 +56,7 @@ __all__ = [
     "Addressed",
     "Aggregate",
     "AnabranchError",
+    "Backup",
     "Change",
     "Changed",
     "Closed",
@@ -110,5 +112,7 @@ __all__ = [
     "WrongFormat",
     "WrongLoop",
     "WrongStore",
+    "backup",
     "reaction",
+    "restore_backup",
 ]

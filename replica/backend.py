@@ -92,6 +92,12 @@ class OneLoop:
         )
 
     @property
+    def path(self) -> str | None:
+        """The file of the log; None where it has none."""
+        found: str | None = getattr(self._backend, "path", None)
+        return found
+
+    @property
     def forked(self) -> bool:
         """This is a forked copy: the thread of the log is not in this process."""
         return os.getpid() != self._process

@@ -128,9 +128,9 @@ def system_error(path: str | os.PathLike[str], error: OSError) -> AnabranchError
     return StoreError(f"{path} cannot be used: {why}. What was acknowledged is in it.")
 
 
-def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Make what a folder lists survive power loss."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: str | os.PathLike[str]) -> None:
+    """Make a file, or what a folder lists, survive power loss."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -26,7 +26,7 @@ from replica.backend import Backend, connected
 from replica.core import Core
 from replica.direct import DirectReplica, reader_of
 from replica.errors import FileExists, StoreError
-from replica.files import MEMORY, file_at, sync_folder, told
+from replica.files import MEMORY, file_at, sync, told
 from replica.introduction import check_label
 from replica.log import Identity, Kept, Log
 from replica.mark import locked
@@ -85,7 +85,7 @@ async def fork(
             events = await copy(core, backend, target, cut, identity, random, progress)
         part.rename(place)
         mark.write(identity)
-        sync_folder(place.parent)
+        sync(place.parent)
     return Forked(os.fspath(path), name, cut, events)
 
 

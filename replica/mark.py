@@ -126,6 +126,12 @@ class MarkFile:
         if own and max(own) > self._reached.seq:
             self._reached = self._reached._replace(seq=max(own))
 
+    def forget(self) -> None:
+        """Vouch for nothing: another file takes the place of this one."""
+        self._file.truncate(0)
+        os.fsync(self._file.fileno())
+        Path(f"{self._path}.reached").unlink(missing_ok=True)
+
     def close(self) -> None:
         self._file.close()
         if self._beside is not None:

@@ -22,6 +22,7 @@ from replica import owed, rows
 from replica.arrange import Gap
 from replica.aside import SettingAside
 from replica.backend import Backend, MemoryBackend, OneLoop, connected
+from replica.backup import Backup, backup
 from replica.beside import read_beside
 from replica.block import Slice
 from replica.clock import checked, wall_clock
@@ -386,6 +387,14 @@ class Replica(TimeTravel):
             return await join(self, other, become_one, progress)
         async with ReadOnly.open(other) as past:
             return await join(self, past, become_one, progress)
+
+    async def backup(self, to: str | os.PathLike[str]) -> Backup:
+        """A copy of the file as it is now, at `to`: whole, checked, and without holding up who writes.
+
+        Put it in place with `restore_backup`; see docs/backup.md. Raises FileExists, DamagedLog, StoreError.
+        """
+        self.check_loop()
+        return await backup(self._backend.path or MEMORY, to)
 
     def _hear(self, settled: Settled) -> None:
         if settled.refolded:

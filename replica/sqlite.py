@@ -462,6 +462,15 @@ class SqliteLog:
             self._rollback()
             raise
 
+    def copy_to(self, path: str) -> None:
+        """Copy all of it, as it is now, into a SQLite file that stands for itself."""
+        target = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._db.backup(target)
+            target.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            target.close()
+
     def close(self) -> None:
         """The connection belongs to its thread, which closes it."""
 

@@ -17,6 +17,8 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from replica.backup import backup as back_up
+from replica.backup import restore_backup
 from replica.cut import plain, replica_called, shown_time
 from replica.data import to_json
 from replica.errors import AnabranchError, NoSuchPlace
@@ -314,6 +316,18 @@ async def fork(past: ReadOnly, args: argparse.Namespace) -> None:
     with Bar("copying") as bar:
         made = await past.fork(args.new, args.at, name=args.name, progress=bar)
     tell(to_json(output.copied(made)) if args.json else made)
+
+
+async def backup(past: ReadOnly, args: argparse.Namespace) -> None:
+    """The file as it is now, copied beside whoever writes to it, and checked."""
+    made = await back_up(args.file, args.to)
+    tell(to_json(output.saved(made)) if args.json else made)
+
+
+async def restore(past: ReadOnly, args: argparse.Namespace) -> None:
+    """A backup (FILE), put in place: it goes on under a new id when it is opened."""
+    made = await restore_backup(args.file, args.to, replace=args.replace)
+    tell(to_json(output.saved(made)) if args.json else made)
 
 
 # --- writing ---

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from merge.stamp import Stamp
 from merge.version import ReplicaId, VersionVector
+from replica.backup import Backup
 from replica.cut import plain, shown_time
 from replica.difference import ABSENT
 from replica.explain import Act, Explanation
@@ -205,6 +206,17 @@ class Copied(Shape, frozen=True):
     events: int
 
 
+class Saved(Shape, frozen=True):
+    """A backup that was made, or put in place."""
+
+    path: str
+    version: Version
+    cut: CutText
+    events: int
+    kept: str | None
+    """Where the file lies now that was in its place."""
+
+
 class Taken(Shape, frozen=True):
     """What a join brought."""
 
@@ -272,6 +284,8 @@ PRINTED: dict[str, Any] = {
     "verify": Checked,
     "status": State,
     "fork": Copied,
+    "backup": Saved,
+    "restore": Saved,
     "join": Taken,
     "serve": Serving | LinkState | Alarmed | Ended,
     "sync": Met,
@@ -433,6 +447,13 @@ def copied(made: Forked) -> Copied:
     """A fork, to be printed."""
     return Copied(
         path=str(made.path), name=made.name, version=plain(made.version), cut=str(made.version), events=made.events
+    )
+
+
+def saved(made: Backup) -> Saved:
+    """A backup, to be printed."""
+    return Saved(
+        path=made.path, version=plain(made.version), cut=str(made.version), events=made.events, kept=made.kept
     )
 
 

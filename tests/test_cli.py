@@ -236,6 +236,15 @@ def test_fork_and_join(folder, tmp_path):
     assert (found["other"], found["events"], found["streams"][HOME]) == ("carol", 4, 3)
 
 
+def test_backup_and_restore(folder, tmp_path):
+    """A file that is copied right, and put in place; what lay there is kept."""
+    copy, place = tmp_path / "copy.db", tmp_path / "place.db"
+    made = shown("backup", folder / "alice.db", copy)
+    assert made.startswith(f"{copy} holds alice:")
+    assert shown("restore", copy, place) == made.replace(str(copy), str(place))
+    assert f"what was there is {place}.replaced" in shown("restore", copy, place, "--replace")
+
+
 def test_a_file_of_another_store_is_joined_by_an_explicit_word(folder, tmp_path):
     """Refused in words that say how; then the two are one."""
 

@@ -194,7 +194,8 @@ COMMANDS = [
     ("at", "bob.db", "now"), ("at", "bob.db", "alice:2", "meeting/1"), ("history", "bob.db", "meeting/1"),
     ("diff", "bob.db", "meeting/1", "alice:2"), ("explain", "bob.db", "meeting/1"), ("conflicts", "bob.db"),
     ("verify", "bob.db"), ("status", "bob.db"), ("export", "bob.db", "--format", "jsonl"),
-    ("fork", "bob.db", "carol.db"), ("join", "alice.db", "bob.db"),
+    ("fork", "bob.db", "carol.db"), ("join", "alice.db", "bob.db"), ("backup", "bob.db", "copy.db"),
+    ("restore", "bob.db", "place.db"),
 ]  # fmt: skip
 
 
