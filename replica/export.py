@@ -22,7 +22,7 @@ from replica.log import Rows
 from replica.projection import BUILDING, EventRows, Projection, StreamRows
 from replica.pump import Pump
 from replica.retry import Retry, check_named
-from replica.rows import histories
+from replica.rows import check_listed, histories
 from replica.status import ExportStatus
 from replica.target import Change, Export, Refusal
 
@@ -59,7 +59,9 @@ class Exporter:
         self._again = asyncio.Event()
         self._dropped: set[str] = set()
         """Events and streams whose rows are left out."""
-        if isinstance(self._projection, StreamRows):
+        if isinstance(self._projection, EventRows):
+            check_listed(self._projection, core.aggregates.values())
+        elif isinstance(self._projection, StreamRows):
             if type(core.aggregates.get(self._projection.of.stream)) is not self._projection.of:
                 raise TypeError(
                     f"{kind.__name__} is of {self._projection.of.__name__}, which this replica does not list"

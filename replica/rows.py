@@ -64,6 +64,7 @@ class Derived:
                 raise TypeError(f"two projections fill the table {kind.table!r}")
             self.projections[kind.table] = projection = kind()
             if isinstance(projection, EventRows):
+                check_listed(projection, aggregates.values())
                 self.by_event.append(projection)
             elif isinstance(projection, StreamRows):
                 if type(aggregates.get(projection.of.stream)) is not projection.of:
@@ -86,6 +87,17 @@ class Derived:
         if name in self.projections:
             return self.projections[name].reached()
         return reached(type(self._aggregates[name.removeprefix(PROMISES)]), without_decide)
+
+
+def check_listed(projection: EventRows, aggregates: Iterable[Decider]) -> None:
+    """TypeError where no aggregate lists an event that rows follow from: its rows would be missing for good."""
+    listed = {event for aggregate in aggregates for event in aggregate.events}
+    for event in projection.events:
+        if event not in listed:
+            raise TypeError(
+                f"{type(projection).__name__} makes rows of {event.__name__}, which no aggregate of this replica "
+                "lists in its `events`: list the aggregate, or leave the projection out"
+            )
 
 
 # --- how they stand ---

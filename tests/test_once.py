@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from replica import Command, Event, Export, Feed, Ordered, Replica, reaction
+from replica import Command, Event, EventRows, Export, Feed, Ordered, Replica, reaction
 from replica.backend import MemoryBackend
 from replica.export import exporters
 from replica.memory import MemoryLog
@@ -391,6 +391,26 @@ async def test_the_two_verbs_take_what_is_parked_by_its_name_alone():
                 await verb("due", "x")
             with pytest.raises(ValueError, match="nothing of 'mail'"):
                 await verb("mail", "alice:3")
+
+
+@in_loop
+async def test_a_table_of_events_that_nobody_lists_is_an_error_and_not_a_table_with_holes():
+    """Opened without the aggregate its rows would be missing for good, and the table be "live"."""
+
+    class Sales(EventRows):
+        table = "sales"
+        columns = {"sold": int}
+        events = (Sold,)
+
+        def rows(self, entry):
+            yield (entry.event.n,)
+
+    with pytest.raises(TypeError, match="makes rows of Sold, which no aggregate of this replica lists"):
+        async with opened(aggregates=[], projections=[Sales]):
+            pass
+    with pytest.raises(TypeError, match="makes rows of Sold"):
+        async with opened(aggregates=[], exports=[Export("out", None, [Sales])]):
+            pass
 
 
 @in_loop
