@@ -102,9 +102,10 @@ def test_a_stream_whose_late_events_had_not_seen_what_was_let_go_is_folded_whole
     for number in range(60):
         alice.append(JOURNAL, [Noted(f"{number}/{n}") for n in range(100)], 1 + number)
     bob.append(JOURNAL, [Noted("late")], 5000)
+    bob.flush()
     alice.ingest(list(bob.all_slices()))
     alice.flush()
-    alice.present(JOURNAL)
+    assert alice.present(JOURNAL).state[-1] == ("late", 6000)
     found = verified(alice)
     assert (found.streams, found.differences) == (1, ())
 
