@@ -454,7 +454,7 @@ class Reader:
         for number, first in self._later(self.log.blocks_of(stream), place):
             firsts.setdefault(number, []).append(first)
         logs = [
-            self._some_of(row, segment, sorted(firsts[row.number]), (stream,), place, upto)
+            self._some_of(row, segment, sorted(firsts[row.number]), (stream,), place, upto, hold=True)
             for lineage in self.lineages.values()
             for segment in lineage.folded
             for row in lineage.rows
@@ -484,7 +484,9 @@ class Reader:
                 for number, first in self.log.blocks_of(stream):
                     firsts.setdefault(number, set()).add(first)
             logs = [
-                self._some_of(rows[segment.number], segment, sorted(firsts[segment.number]), streams, START, upto)
+                self._some_of(
+                    rows[segment.number], segment, sorted(firsts[segment.number]), streams, START, upto, hold=False
+                )
                 for lineage in self.lineages.values()
                 for segment in lineage.folded
                 if segment.number in firsts
@@ -499,13 +501,15 @@ class Reader:
         streams: Collection[str],
         place: StreamPlace,
         upto: VersionVector,
+        *,
+        hold: bool,
     ) -> Iterator[tuple[Commit, VersionVector]]:
         """The same of the folded part of one log, whose blocks at `firsts` hold events of some streams."""
         after, last = max(segment.after, place.seq(row.replica)), min(segment.upto, upto[row.replica])
         for first in firsts:
             if first > last:
                 break
-            opened = self.open(row, max(first, segment.after + 1), hold=len(streams) == 1)
+            opened = self.open(row, max(first, segment.after + 1), hold=hold)
             for commit, context in self.run_of(opened, after, last).told:
                 if any(event.stream in streams for event in commit.events):
                     yield commit, context

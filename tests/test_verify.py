@@ -16,6 +16,7 @@ from replica.direct import DirectReplica
 from replica.log import Span, Transaction
 from replica.memory import MemoryLog
 from replica.ordered import RECENT, Trail
+from replica.reading import Blocks
 from replica.refold import Refold
 from replica.snapshot import KIND, _digest, read
 from tests.histories import STEPS, direct, play
@@ -78,7 +79,8 @@ def test_a_long_stream_is_folded_a_portion_at_a_time(monkeypatch):
     for number in range(80):
         replica.append(JOURNAL, [Noted(f"{number}/{n}") for n in range(100)], 1 + number)
         replica.append(HOME, [ItemAdded(f"{n}") for n in range(100)], 1 + number)
-    commits, events = [], []
+    commits, events, held = [], [], []
+    monkeypatch.setattr(Blocks, "add", lambda self, row, opened: held.append(opened.piece.first))
 
     def take(self: Refold, some: Any) -> Any:
         commits.append(sum(len(commit.events) for commit, _ in some))
@@ -90,10 +92,12 @@ def test_a_long_stream_is_folded_a_portion_at_a_time(monkeypatch):
 
     plainly = Refold.take
     monkeypatch.setattr(Refold, "take", take)
-    assert verified(replica)
-    assert sum(commits) == 16_000
+    assert verified(replica, JOURNAL)
+    assert verified(replica, HOME, JOURNAL)
+    assert sum(commits) == 8_000 + 16_000
     assert max(commits) < verify.PORTION + 100
     assert max(events) <= 2 * RECENT + verify.PORTION
+    assert held == []
 
 
 def test_a_stream_whose_late_events_had_not_seen_what_was_let_go_is_folded_whole():
