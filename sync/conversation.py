@@ -6,7 +6,8 @@
   peer that reads slowly makes its own session wait, and nothing is piled up for it.
 - Presents are compared in a task of their own, one step after the other; what comes meanwhile is left, and comes
   again.
-- The ticker says every 2 s where this replica stands, and ends a conversation that never began.
+- The ticker says every 2 s where this replica stands, and ends a conversation that never began. It counts the time
+  that it has waited itself, so that nobody is ended for a stall of this process.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ NONCE = secrets.token_bytes(8)
 """Tells this process from a copy of its replica in another one."""
 TICK = 2.0
 HANDSHAKE = 5.0
-"""Seconds that a peer has to say who it is and what it holds."""
+"""Seconds that a peer has to say who it is."""
+IN_TURN = 12
+"""So many times as long it may then take to say what it holds: many may have come back to it at once."""
 FAREWELL = 1.0
 """Seconds that the last words may take."""
 OUTBOX = 64
@@ -126,13 +129,13 @@ class Conversation:
                 self._room.set()
 
     async def _tick(self) -> None:
-        begun = asyncio.get_running_loop().time()
-        pause = min(TICK, self._handshake)
+        waited, pause = 0.0, min(TICK, self._handshake)
         while not self.session.closed:
             await asyncio.sleep(pause)
-            late = asyncio.get_running_loop().time() - begun >= self._handshake
-            if late and self.session.theirs is None:
-                text = f"the peer did not say within {self._handshake:g} s what it holds"
+            waited += pause  # however long it was: a stall of this process is no silence of the peer
+            patience = self._handshake * (1 if self.session.peer is None else IN_TURN)
+            if waited >= patience and self.session.theirs is None:
+                text = f"the peer did not say within {patience:g} s what it holds"
                 self._say(self.session.close(RemoteProtocolError("silent", text)))
             elif len(self._outbox) <= OUTBOX:
                 core = self._replica.core

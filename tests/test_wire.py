@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
 import tracemalloc
 from random import Random
 
@@ -624,3 +625,18 @@ async def test_a_conversation_that_is_cancelled_twice_leaves_nothing_running():
             await talk
         assert channel.closed
         assert asyncio.all_tasks() <= before
+
+
+@in_loop
+async def test_nobody_is_silent_for_a_stall_of_this_process():
+    """What a peer has said counts, though this process was too busy for longer than a handshake may take."""
+    async with opened("alice") as alice, serve(alice, handshake=0.4) as server, dial(server.url) as websocket:
+        await until(lambda: server.links)
+        time.sleep(0.6)  # noqa: ASYNC251  (the stall)
+        await websocket.send(hello())
+        await asyncio.sleep(0.2)
+        assert server.links[0].session.peer is not None
+        await asyncio.sleep(0.6)
+        assert server.links[0].status().error is None, "it has said who it is, and may wait for its turn"
+        await websocket.send(encode(Have(1, [], False)))
+        await until(lambda: server.links[0].status().state == "talking")
