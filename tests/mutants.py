@@ -165,7 +165,7 @@ MUTANTS = [
     Mutant("what waits to be folded outlives a second history", "replica/core.py",
            "        memory.backlog = NO_BACKLOG\n", ""),
     Mutant("a present from which rows follow waits until it is read", "replica/folding.py",
-           'stream.split("/", 1)[0] in core.derived.categories or not', "not"),
+           "    if core.derives(stream):\n        return False\n", ""),
     Mutant("a fold by column leaves the version of its stream behind", "replica/folding.py",
            "set(stream, bulk.stands_after(memory.stands[stream]))", "set(stream, memory.stands[stream])"),
 ]  # fmt: skip
