@@ -166,7 +166,7 @@ def shrink(seed: int, steps: Sequence[Step], found: Found, seconds: float = 60.0
 def tell(seed: int, steps: Sequence[Step], outcome: Outcome, shrinks: bool) -> None:
     found = outcome.found
     assert found is not None
-    print(f"seed {seed}: after step {found.step} of {len(steps)}: {found.words}", flush=True)
+    print(f"seed {seed}: {found.what} (after step {found.step} of {len(steps)})\n  {found.words}", flush=True)
     if outcome.limits:
         print(f"  limits {' '.join(outcome.limits)}")
     if shrinks:

@@ -208,8 +208,8 @@ class World(Sides):
 
     @staticmethod
     async def _even(one: Side, other: Side) -> None:
-        await one.replica.wait_for(other.replica.version)
-        await other.replica.wait_for(one.replica.version)
+        await one.replica.wait_for(version_of(plain(other.replica.version)))
+        await other.replica.wait_for(version_of(plain(one.replica.version)))
 
     @staticmethod
     async def _link(stack: AsyncExitStack, one: Side, other: Side, socket: bool) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
-from merge.version import NOTHING, Dot
+from merge.version import NOTHING, Dot, VersionVector
+from replica.commit import Commit
 from replica.direct import DirectReplica
+from replica.folding import stands_after
+from replica.history import records
+from replica.place import START
 from replica.snapshot import span
 from sync.testing.ledger import Acknowledged, Found, Ledger
-from sync.testing.workload import BOARDS, STREAMS, Items, Lines, by_definition, reading
+from sync.testing.workload import BOARDS, STREAMS, Items, Lines, by_definition, in_order, reading
 from sync.testing.world import Node, World
+
+PORTION = 7
+"""Events that are read of a log at once."""
 
 
 def check(world: World) -> None:
@@ -21,6 +29,7 @@ def check(world: World) -> None:
             raise Found("liveness", f"{_name(other)} and {_name(first)} do not hold the same after the last round")
     for replica in replicas:
         _whole(replica, world.ledger)
+    _told(first, world.ledger)
     lost = set(world.ledger.acknowledged) - world.ledger.held(first)
     if lost:
         raise _lost(first, min(lost))
@@ -55,11 +64,20 @@ def _lost(replica: DirectReplica, lost: Acknowledged) -> Found:
     return Found("durability", f"{dot} was acknowledged, and {_name(replica)} has it not")
 
 
+def _followed(replica: DirectReplica) -> Iterator[tuple[Commit, VersionVector]]:
+    """The log as watchers and feeds read it: a few commits at a time, from a position on."""
+    position, upto = NOTHING, replica.core.memory.version
+    while commits := replica.reader().beyond(position, upto, PORTION):
+        yield from commits
+        for commit, _ in commits:
+            position = position.advance(commit.replica, commit.last)
+
+
 def _whole(replica: DirectReplica, ledger: Ledger) -> None:
     """Causes come first, commits are whole and what their authors have recorded, and no log has a gap."""
     core = replica.core
     seen = NOTHING
-    for commit, context in replica.reader().beyond(NOTHING, core.memory.version, 1 << 62):
+    for commit, context in _followed(replica):
         if not context <= seen:
             raise Found("causality", f"{_name(replica)} has {commit.dots[0]} before what its author had observed")
         if commit.first != seen[commit.replica] + 1:
@@ -70,6 +88,25 @@ def _whole(replica: DirectReplica, ledger: Ledger) -> None:
         seen = seen.advance(commit.replica, commit.last)
     if seen != core.memory.version:
         raise Found("causality", f"{_name(replica)} says that it has {core.memory.version}, and has {seen}")
+
+
+def _told(replica: DirectReplica, ledger: Ledger) -> None:
+    """The history of each stream, read a decision at a time, has each fact once, with whom its author missed."""
+    core = replica.core
+    for stream in () if ledger.twins else STREAMS:
+        facts = in_order(ledger.facts(stream, core.memory.version))
+        wanted = [
+            (fact.dot, {other.dot for other in facts[:at] if not fact.had_seen(other)})
+            for at, fact in enumerate(facts)
+        ]
+        place, found, earlier = START, [], dict[int, list[int]]()
+        while commits := replica.reader().stream_beyond(stream, place, core.memory.version, 1):
+            found += [(record.dot, {*record.concurrent}) for record in records(core, stream, commits, earlier)]
+            place, _ = stands_after(place, stream, commits)
+            if len(found) > len(wanted):
+                break
+        if found != wanted:
+            raise Found("history", f"the history of {stream} of {_name(replica)} is not that of its facts")
 
 
 def _afresh(one: Node) -> None:

@@ -20,7 +20,7 @@ from merge.sets import AWSet, RWSet
 from merge.stamp import Stamp
 from merge.version import Dot, VersionVector
 from replica.aggregate import Aggregate
-from replica.decider import Decider, Given
+from replica.decider import Addressed, Decider, Given
 from replica.due import Due
 from replica.event import Command, Event
 from replica.ordered import Moment, Ordered
@@ -153,8 +153,12 @@ class Desk(Ordered):
     def initial(self) -> dict[str, tuple[tuple[int, int], int]]:
         return {}
 
-    def decide(self, command: Any, given: Given) -> Event:
-        return Answered(command.what) if isinstance(command, Answer) else Asked(command.what)
+    def decide(self, command: Any, given: Given) -> list[Event | Addressed]:
+        """An answer tells a board of it, in the same commit: before the desk, and after it."""
+        if isinstance(command, Ask):
+            return [Asked(command.what)]
+        told = Addressed("board/1", Added("answered"))
+        return [told, Answered(command.what), told]
 
     def evolve(self, state: Any, event: Any, moment: Moment) -> Any:
         cause, answers = state.get(event.what, ((int(moment.dot.replica), moment.dot.seq), 0))
