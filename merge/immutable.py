@@ -29,8 +29,12 @@ class Changeable(TypeError):
     """A value holds an object that can be changed in place."""
 
 
+class Unchangeable(TypeError):
+    """Somebody tried to change in place what is kept."""
+
+
 def _refuse(self: Any, *_: Any, **__: Any) -> NoReturn:
-    raise TypeError(
+    raise Unchangeable(
         f"this {type(self).__mro__[1].__name__} is part of what is kept, which others read too: it cannot be "
         "changed in place. Make another one, as `{**old, key: value}`, `[*old, value]` and `old | {value}` do"
     )

@@ -10,6 +10,7 @@ from replica.due import Due, OwnerChanged
 from replica.entry import Entry
 from replica.errors import (
     AnabranchError,
+    ChangedInPlace,
     Closed,
     CommandIdUsed,
     DamagedLog,
@@ -59,6 +60,7 @@ __all__ = [
     "Backup",
     "Change",
     "Changed",
+    "ChangedInPlace",
     "Closed",
     "Command",
     "CommandIdUsed",

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 from immutables import Map
 
+from merge.immutable import Unchangeable
 from merge.stamp import Stamp, next_stamp
 from merge.version import Dot, Named, ReplicaId, VersionVector
 from replica import owed
@@ -38,7 +39,15 @@ from replica.derive import derive, present_of
 from replica.draft import RECENT, Draft, Memory
 from replica.due import KIND as DUE
 from replica.due import OwnerChanged
-from replica.errors import CommandIdUsed, InvalidEvent, Outdated, PoisonEvent, Refused, UnknownStream
+from replica.errors import (
+    ChangedInPlace,
+    CommandIdUsed,
+    InvalidEvent,
+    Outdated,
+    PoisonEvent,
+    Refused,
+    UnknownStream,
+)
 from replica.event import Command, Event, EventTypes
 from replica.folding import BULK, catch_up, complain_of_unknown, fold_afresh, say_what_waits
 from replica.ingest import Ingested, ingest
@@ -410,7 +419,8 @@ class Core:
                 told[stream] = seq, told[stream][1] + 1 if stream in told else 1
         except Exception as raised:
             error = raised.why if isinstance(raised, FoldFailed) else raised
-            raise InvalidEvent(
+            told_as = ChangedInPlace if isinstance(error, Unchangeable) else InvalidEvent
+            raise told_as(
                 f"{type(event).__name__} was not recorded: folding it into {stream} raised "
                 f"{type(error).__name__}: {error}"
             ) from error

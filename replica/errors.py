@@ -5,6 +5,7 @@ AnabranchError
 │   └── Outdated        the stream has events that the caller had not seen
 ├── CommandIdUsed       the command id belongs to another command: nothing was recorded
 ├── InvalidEvent        an event that replicas could not agree on, or too large: nothing was recorded
+│   └── ChangedInPlace  a fold changed what is kept, where it should have made another value (also a TypeError)
 ├── UnknownStream       no aggregate of this replica folds that stream
 ├── PoisonEvent         folding an event raised: that one stream has no present, the log is whole
 ├── NoUpcaster          events in the log are older than their class, and no upcaster reads them: nothing was opened
@@ -47,6 +48,10 @@ class CommandIdUsed(AnabranchError):
 
 class InvalidEvent(AnabranchError):
     """An event that cannot be recorded as it is. Nothing was recorded."""
+
+
+class ChangedInPlace(InvalidEvent, TypeError):
+    """A fold changed in place what is kept, where it should have made another value. Nothing was recorded."""
 
 
 class UnknownStream(AnabranchError):

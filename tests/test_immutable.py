@@ -18,7 +18,18 @@ from hypothesis import strategies as st
 
 from merge import LWWRegister, MVRegister, ORMap
 from merge.immutable import Changeable, copied, immutable
-from replica import Aggregate, Command, Event, EventRows, InvalidEvent, Ordered, Replica, StreamRows, ordered
+from replica import (
+    Aggregate,
+    ChangedInPlace,
+    Command,
+    Event,
+    EventRows,
+    InvalidEvent,
+    Ordered,
+    Replica,
+    StreamRows,
+    ordered,
+)
 from replica.direct import DirectReplica
 from replica.memory import MemoryLog
 from tests.loop import in_loop
@@ -190,7 +201,7 @@ def test_a_fold_that_changes_its_state_in_place_is_told_at_its_first_slip(evolve
             if evolve is below_a_copy and key not in alice.present("stock/1").state:
                 alice.append("stock/1", [Put(key, ["x"])], 1)  # nothing that is kept was changed
             else:
-                with pytest.raises(InvalidEvent, match="TypeError"):
+                with pytest.raises(InvalidEvent, match=r"TypeError|Unchangeable"):
                     alice.append("stock/1", [Put(key, ["x"])], 1)
     alice.flush()
     assert alice.present("stock/1").state == ({"a": ["x"], "b": ["x"]} if evolve is below_a_copy else {})
@@ -238,6 +249,19 @@ def test_a_fold_that_changes_its_argument_by_ways_of_c_is_told_in_development_mo
     monkeypatch.setattr(ordered, "PROVE", True)
     with pytest.raises(InvalidEvent, match="changed the state that it was given"):
         direct("alice", stock(sneaky, list)).append("stock/1", [Put("a")], 1)
+
+
+def test_a_fold_that_changes_its_state_in_place_is_told_by_an_error_of_its_own() -> None:
+    """Whoever looks for errors of ours finds it, and so does whoever looks for a TypeError."""
+
+    def in_place(state: Any, event: Put) -> Any:
+        state[event.key] = event.tags
+        return state
+
+    alice = direct("alice", stock(in_place))
+    for error in (ChangedInPlace, InvalidEvent, TypeError):
+        with pytest.raises(error, match="cannot be changed in place"):
+            alice.append("stock/1", [Put("a")], 1)
 
 
 class Seats(Aggregate):
