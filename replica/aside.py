@@ -61,6 +61,18 @@ def set_aside_in(commits: Iterable[tuple[Commit, VersionVector]]) -> Iterator[tu
                     yield event.stream, dot
 
 
+def hear_of_set_aside(core: Core) -> None:
+    """Say which events the draft brings word of: somebody has left them out."""
+    for commit, seq, event in core.draft.told(EventSetAside):
+        dot = set_aside_by(event, core.now.version)
+        if dot is not None:
+            core.complaints.say(
+                "set aside", f"{event.stream} {dot}",
+                f"{core.dot(dot)} in {event.stream} was set aside, by {core.dot((commit.replica, seq))}: it is "
+                "left out where it cannot be folded, stays in the log, and counts where code can fold it.",
+            )  # fmt: skip
+
+
 class SettingAside:
     """A step that records that events are set aside: those that are named, and what a member wrote that stops a
     stream here."""

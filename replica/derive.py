@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from replica.aside import hear_of_set_aside
 from replica.decider import Decider
 from replica.entry import entries
 from replica.members import hear_of_retired
@@ -40,6 +41,7 @@ def derive(core: Core) -> None:
     own(core)
     hear_of_retired(core)
     hear_of_joined(core)
+    hear_of_set_aside(core)
     if draft.refolded:
         for name in derived.names:
             if not draft.memory.standings[name].why:

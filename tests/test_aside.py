@@ -119,7 +119,7 @@ WRONG = pytest.mark.parametrize("wrong", [7, BAD], ids=["unreadable", "raises"])
 @WRONG
 @KINDS
 @in_loop
-async def test_work_goes_on_where_a_poison_event_was_set_aside(kind, wrong, tmp_path):
+async def test_work_goes_on_where_a_poison_event_was_set_aside(kind, wrong, tmp_path, caplog):
     """Here, at whoever hears of it, for newcomers, in tables, at cuts, and after opening again."""
     path = tmp_path / "alice.db"
     async with (
@@ -151,6 +151,8 @@ async def test_work_goes_on_where_a_poison_event_was_set_aside(kind, wrong, tmp_
         assert await alice.explain(N)
         told = [record.type async for record in alice.history(N)]
         assert told == ["Noted", "Noted", "EventSetAside", "Noted"]
+        said = [one.getMessage() for one in caplog.records if f"{bad} in {N} was set aside" in one.getMessage()]
+        assert [words.split(":")[0] for words in said] == ["alice", "carol", "dave"]
         with pytest.raises(PoisonEvent, match=str(bad)):
             await (await alice.at(bad)).present(N)
         assert (await (await alice.at(f"{bad}^")).present(N)).seen() == ["milk"]
