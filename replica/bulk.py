@@ -30,6 +30,7 @@ from replica.aggregate import Aggregate
 from replica.aside import EventSetAside, set_aside_by
 from replica.decider import Decider, FoldFailed, Happened
 from replica.event import Event, EventTypes
+from replica.introduction import OWN_TYPES
 from replica.place import START, StreamPlace
 from replica.plain import Plain, plain_effect
 from replica.reading import MANY
@@ -132,6 +133,7 @@ class Bulk:
             kind = self._types.kind_of(name, schema)
             if kind is EventSetAside:
                 self._set_aside(run, places)
+            if name in OWN_TYPES:
                 continue
             if kind is None:
                 self.unknown.add((name, schema))

@@ -306,6 +306,8 @@ class Core:
         begin(self, beside.kept, due_again=DUE in beside.lost)
         complain_of_unknown(self)
         owed.complain(self)
+        for one in self.comparisons.divergences:
+            self.complaints.say("divergence", f"{int(one.peer):016x} {one.stream}", str(one), grave=True)
 
     def execute(
         self,

@@ -328,7 +328,12 @@ def fold_apart(core: Core, stream: str, loaded: Loaded, more: frozenset[Dot] = N
 def as_happened(
     core: Core, aggregate: Decider, commit: Commit, dot: Dot, event: Recorded, context: VersionVector
 ) -> Happened | None:
-    """A recorded event as folds see it; None where this code does not know its type. Raises what reading raises."""
+    """A recorded event as folds see it; None where this code does not know its type. Raises what reading raises.
+
+    Anabranch's own facts are in no fold, whatever their bytes are.
+    """
+    if event.type in OWN_TYPES:
+        return None
     decoded = core.types.decode(event.type, event.schema, event.payload)
     if decoded is None:
         complain_of(core, event.stream, event.type, event.schema)

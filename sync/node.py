@@ -86,7 +86,7 @@ class Node:
     async def dial(self, url: str, gates: Gates | None = None) -> Link:
         """Keep a link to the peer at `url` for as long as the node is open."""
         if url in self.links:
-            raise ValueError(f"{url} is dialled already")
+            raise ValueError(f"{url.split('?', 1)[0]} is dialled already")
         link = await self._stack.enter_async_context(
             connect(self.replica, url, token=self._token, gates=gates, **self._tls)
         )

@@ -38,7 +38,7 @@ from merge.version import printable
 from replica.replica import Replica
 from sync.channel import ChannelClosed
 from sync.conversation import HANDSHAKE, converse
-from sync.discreet import logger
+from sync.discreet import logger, without_secrets
 from sync.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from sync.gate import Gates
 from sync.link import Link, LinkStatus
@@ -299,7 +299,7 @@ async def _dial(
         """Remember why the peer cannot be reached; None: try again."""
         final = process_exception(error)
         if final is None:
-            link.trouble = f"{type(error).__name__}: {error}"
+            link.trouble = without_secrets(f"{type(error).__name__}: {error}")
         return final
 
     try:
@@ -310,7 +310,8 @@ async def _dial(
                 link.error = _refusal(link.where, refused)
                 link.ended = link.error.kind in FINAL
             except (InvalidHandshake, WebSocketException) as error:
-                link.error = RemoteProtocolError("handshake", f"{link.where} does not answer as a replica: {error}")
+                words = without_secrets(str(error))
+                link.error = RemoteProtocolError("handshake", f"{link.where} does not answer as a replica: {words}")
             except Exception as error:
                 log.exception("%s: the link to %s failed", replica.name, link.where)
                 link.error = LocalProtocolError("internal", f"{type(error).__name__}: {error}")

@@ -8,10 +8,12 @@ from contextlib import suppress
 from random import Random
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given, settings
 
 from merge import AWSet
+from merge.stamp import Stamp
 from replica import (
     Aggregate,
     Command,
@@ -25,9 +27,11 @@ from replica import (
     StreamRows,
 )
 from replica.arrange import Gap
+from replica.commit import Recorded
 from replica.cut import dot_called
 from replica.direct import DirectReplica
 from replica.memory import MemoryLog
+from replica.recording import record
 from sync import linked
 from sync.cli import main
 from tests.loop import in_loop, until
@@ -192,6 +196,28 @@ async def test_a_word_about_an_event_that_its_author_had_not_seen_does_not_count
         await alice.join(mallory)
         with pytest.raises(PoisonEvent):
             await alice.present(N)
+
+
+@pytest.mark.parametrize("name", ["EventSetAside", "OwnerChanged"])
+@pytest.mark.parametrize("count", [1, 100], ids=["one", "bulk"])
+@KINDS
+def test_a_fact_of_our_own_that_cannot_be_read_stops_nothing(kind, name, count):
+    """Else the way out is itself a way to stop a stream."""
+    mallory, alice = (
+        DirectReplica(MemoryLog(), "s", one, [kind], random=Random(one)) for one in ("mallory", "alice")
+    )
+    mallory.append(N, [TEXT(f"{number}") for number in range(count)], 1)
+    record(
+        mallory.core,
+        (Recorded(N, name, 1, msgspec.msgpack.encode({"seq": "two"})),),
+        Stamp(2, 0, mallory.core.me),
+        None,
+    )
+    mallory.flush()
+    for _ in range(2):  # a newcomer, and who has it in memory
+        alice.ingest(list(mallory.all_slices()))
+        assert len(alice.present(N).seen()) == count
+        assert len(mallory.present(N).seen()) == count
 
 
 @KINDS

@@ -7,8 +7,10 @@ import logging
 import pytest
 
 from merge import AWSet
+from merge.version import ReplicaId
 from replica import Aggregate, Command, Due, Event, Ordered, PoisonEvent, Refused, Replica, StreamRows
 from replica.complaints import MOST, Complaints
+from replica.status import Divergence
 from tests.loop import in_loop, until
 
 
@@ -147,6 +149,20 @@ async def test_due_that_raises_is_logged_once(caplog):
             await alice.append("owing/1", Noted(text))
         (one,) = said(caplog, "owing/1", "a slip in due")
         assert one.levelno == logging.ERROR
+
+
+@in_loop
+async def test_an_alarm_that_stands_is_logged_when_the_replica_is_opened(caplog, tmp_path):
+    """Else whoever looks after it since does not know that its presents are in doubt."""
+    async with opened(tmp_path / "a.db", Notes) as alice:
+        await alice.append("notes/1", Noted("x"))
+        peer = ReplicaId(7, "bob")
+        found = Divergence("notes/1", peer, 0, None, "", "1", "2", "peer", "bob reads notes/1 differently")
+        alice.core.comparisons.alarm(found)
+        await alice.keep_alarms()
+    assert len(said(caplog, "bob reads notes/1 differently")) == 1
+    async with opened(tmp_path / "a.db", Notes):
+        assert len(said(caplog, "bob reads notes/1 differently")) == 2
 
 
 @in_loop
