@@ -11,7 +11,7 @@ Rule 3. A snapshot at a stamp is the fold of all events up to there. So it is co
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from merge.stamp import Stamp
@@ -70,8 +70,15 @@ class Refolded:
 class Refold:
     """Some streams that are folded together; each by the name of its snapshots."""
 
-    def __init__(self, core: Core, rungs: Mapping[str, Iterable[Rung]], *, whole: bool = False) -> None:
-        self._core, self._whole = core, whole
+    def __init__(
+        self,
+        core: Core,
+        rungs: Mapping[str, Iterable[Rung]],
+        *,
+        whole: bool = False,
+        aside: Container[tuple[str, Dot]] = (),
+    ) -> None:
+        self._core, self._whole, self._aside = core, whole, aside
         self.streams = {stream: Refolded(core.aggregate_of(stream), held) for stream, held in rungs.items()}
         self._reached: list[Reached] = []
 
@@ -104,15 +111,16 @@ class Refold:
         if not one.aggregate.takes(one.fold, commit.stamp, context):
             one.again = True
         if one.error is None:
+            event, dot = commit.events[seq - commit.first], Dot(commit.replica, seq)
+            aside = (stream, dot) in self._aside
             try:
-                event = commit.events[seq - commit.first]
-                dot = Dot(commit.replica, seq)
                 happened = as_happened(self._core, one.aggregate, commit, dot, event, context)
             except Exception as error:
-                one.catch_up()
-                one.error = one.error or error
+                if not aside:
+                    one.catch_up()
+                    one.error = one.error or error
             else:
-                one.news += [] if happened is None else [happened]
+                one.news += [] if happened is None else [happened._replace(aside=True) if aside else happened]
 
     def _reach(self, stream: str, one: Refolded) -> None:
         one.catch_up()

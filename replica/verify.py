@@ -19,7 +19,9 @@ from typing import Any, NamedTuple, TypeVar
 from immutables import Map
 
 from merge.stamp import Stamp
-from merge.version import VersionVector
+from merge.version import Dot, VersionVector
+from replica.aside import KIND as SET_ASIDE
+from replica.aside import set_aside_in
 from replica.backend import Backend
 from replica.chain import beginning, check_block, check_parting
 from replica.commit import Commit
@@ -75,6 +77,8 @@ class Look(NamedTuple):
     rows: dict[tuple[str, str], list[tuple[Any, ...]]]
     """By stream and table."""
     damaged: list[str]
+    aside: set[tuple[str, Dot]]
+    """Events that were set aside, with their streams."""
 
 
 class Verifier:
@@ -171,7 +175,7 @@ class Verifier:
         self._differences += found.damaged
         memory = core.memory
         presents: Map[str, Any] = memory.presents if memory.version == found.version else Map()
-        refold, left = Refold(core, found.rungs, whole=whole), names[len(found.rungs) :]
+        refold, left = Refold(core, found.rungs, whole=whole, aside=found.aside), names[len(found.rungs) :]
         while commits := await self._backend.run(lambda _: _portion(found.walk)):
             await self._compare(refold.take(commits))
             left += refold.put_off(EVENTS)
@@ -211,7 +215,8 @@ class Verifier:
                 rows[stream, table] = log.rows(table, stream)
                 weight += len(rows[stream, table])
             weight += 1 + len(rungs[stream]) + len(log.blocks_of(stream))
-        return Look(version, reader.walk(rungs.keys(), version), rungs, rows, damaged)
+        aside = {*set_aside_in(reader.walk(rungs.keys(), version))} if SET_ASIDE in core.memory.types else set()
+        return Look(version, reader.walk(rungs.keys(), version), rungs, rows, damaged, aside)
 
     async def _compare(self, reached: list[Reached]) -> None:
         """Compare snapshots with what the log comes to at their places."""
