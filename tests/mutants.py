@@ -205,6 +205,19 @@ MASKED = {
     Mutant("large integers are numbers in JSON", "replica/data.py", "EXACT = 2**53", "EXACT = 2**64"),
     "test_wire.py::test_no_token_is_logged":
     Mutant("headers are logged as they are", "sync/discreet.py", "if hidden != words:", "if False:"),
+    "test_intents.py::test_an_id_that_was_used_for_something_else_is_an_error_that_says_for_what":
+    Mutant("a command id answers whatever it is used for", "replica/core.py",
+           "if used is None or used.covers(intent):", "if True:"),
+    "test_intents.py::test_each_of_two_that_were_apart_answers_with_its_own":
+    Mutant("what others have carried out answers first", "replica/core.py", "return here or heard",
+           "return heard or here"),
+    "test_due.py::test_what_a_stranger_records_under_its_id_settles_no_promise":
+    Mutant("anybody settles a promise", "replica/owed.py",
+           "return not done.stream or done.stamp.replica in", "return True or done.stamp.replica in"),
+    "test_once.py::test_a_feed_delivers_what_its_code_has_learnt_and_holds_back_nothing_else":
+    Mutant("a feed passes for good what it cannot read", "replica/feed.py",
+           "            unread.add(found, commit.replica, seq, event)\n            unread.complain",
+           "            unread.complain"),
     "test_forks.py::test_what_members_know_of_an_id_with_two_histories_is_the_same_everywhere":
     Mutant("what lies above a parting is known of members too", "replica/members.py",
            "seen = _below(self.seen_by(member), partings)", "seen = self.seen_by(member)"),
