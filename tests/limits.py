@@ -78,7 +78,7 @@ def limited(random: Random | None) -> Iterator[list[str]]:
         for limit in LIMITS if random is not None else ():
             assert random is not None
             chosen, value = random.random() < 0.7, random.choice(limit.values)
-            if chosen:
+            if chosen or limit.places == ("replica.ordered",):  # these go together: RECENT is never below STRIDE
                 said.append(f"{limit.places[0]}.{limit.name}={value}")
                 for place in limit.places:
                     stack.enter_context(patch.object(holder(place), limit.name, value))
