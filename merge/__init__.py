@@ -4,7 +4,7 @@ Read in this order: `version`, `stamp`, `effect`, `kernel`, `flat`, `tree`, `lat
 """
 
 from merge.counter import GCounter, PNCounter
-from merge.effect import Effect, InvalidKey
+from merge.effect import NO_EFFECT, Effect, InvalidKey
 from merge.flag import Flag
 from merge.kernel import Past, fold, meet, merge
 from merge.lattice import Lattice, StateNotGiven
@@ -18,6 +18,7 @@ from merge.version import NOTHING, Dot, Order, ReplicaId, VersionVector
 
 __all__ = [
     "NOTHING",
+    "NO_EFFECT",
     "AWSet",
     "Dot",
     "Effect",

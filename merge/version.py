@@ -95,7 +95,7 @@ class VersionVector:
 
     def __contains__(self, dot: object) -> bool:
         if not isinstance(dot, tuple):
-            return False
+            raise TypeError(f"a version contains dots, as `entry.dot`, and {dot!r} is none")
         return bool(dot[1] <= self.seqs.get(dot[0], 0))
 
     def __iter__(self) -> Iterator[Dot]:
@@ -133,6 +133,8 @@ class VersionVector:
 
     def __or__(self, other: VersionVector) -> VersionVector:
         """The least version that contains both."""
+        if not isinstance(other, VersionVector):
+            return NotImplemented
         if not isinstance(other, VersionVector):
             return NotImplemented
         if len(self.seqs) < len(other.seqs):

@@ -9,13 +9,14 @@ same state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Self
 
 from merge.effect import NO_EFFECT, Effect, Path
 from merge.growing import Growing
 from merge.kernel import Happening
+from merge.lattice import Lattice
 from merge.product import Product
 from merge.stamp import Stamp
 from merge.text import NO_TEXT, Text
@@ -33,8 +34,11 @@ from replica.uncollected import uncollected
 class Aggregate(Decider, Product, base=True):
     """Base of lattice aggregates: declare `stream`, `events`, lattices, `decide` and `effect`."""
 
-    def effect(self, event: Any) -> Effect | Iterable[Effect] | None:
-        """What `event` forgets and says. Look at the event alone; several effects are put together."""
+    def effect(self, event: Any) -> Effect | Iterable[Effect]:
+        """What `event` forgets and says. Look at the event alone; several effects are put together.
+
+        NO_EFFECT, or an empty list, where an event does nothing: to return nothing is an error.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no effect for {type(event).__name__}")
 
     def present_of(self, state: Tree, address: str, version: VersionVector) -> Self:
@@ -75,13 +79,7 @@ class Aggregate(Decider, Product, base=True):
     def effect_of(self, event: Event) -> Effect:
         """What `event` forgets and says, as one effect."""
         try:
-            match self.effect(event):
-                case None:
-                    return NO_EFFECT
-                case Effect() as effect:
-                    return effect
-                case effects:
-                    return sum(effects, NO_EFFECT)
+            return _as_one(self, event, self.effect(event))
         except BaseException as raised:
             reraise(raised)
 
@@ -120,3 +118,19 @@ def _texts(kind: type[Product], path: Path = ()) -> tuple[Path, ...]:
         elif isinstance(field, Product):
             found += _texts(type(field), (*path, name))
     return tuple(found)
+
+
+def _as_one(aggregate: Aggregate, event: Event, effect: Any) -> Effect:
+    """What `effect` has returned, as one effect. TypeError where it is none, or nothing."""
+    if isinstance(effect, Effect):
+        return effect
+    several = isinstance(effect, Iterable) and not isinstance(effect, str | bytes | Mapping | Lattice)
+    effects = [*effect] if several else [effect]
+    for one in effects:
+        if not isinstance(one, Effect):
+            what = "nothing" if one is None else f"{one!r}, which is no effect"
+            raise TypeError(
+                f"`{type(aggregate).__name__}.effect` returned {what} for {type(event).__name__}: return what "
+                "operations of lattices make, one or a list, or `merge.NO_EFFECT` where an event does nothing"
+            )
+    return sum(effects, NO_EFFECT)

@@ -24,7 +24,7 @@ from immutables import Map
 from merge.immutable import Unchangeable
 from merge.stamp import Stamp, next_stamp
 from merge.version import Dot, Named, ReplicaId, VersionVector
-from replica import owed
+from replica import owed, slips
 from replica.arrange import Gap, Placed
 from replica.aside import EventSetAside
 from replica.backlog import BACKLOG, NO_BACKLOG
@@ -128,7 +128,9 @@ class Core:
         self.store = store
         self.random = random
         self.aggregates: dict[str, Decider] = {}
-        for kind in aggregates:
+        for kind in slips.classes(aggregates, Decider, "aggregates"):  # type: ignore[type-abstract]
+            if not hasattr(kind, "stream"):
+                raise TypeError(f"{kind.__name__} is a base of aggregates, and folds no streams: inherit from it")
             if kind.stream == CATEGORY:
                 raise TypeError(f'streams "{CATEGORY}/..." are Anabranch\'s own; give {kind.__name__} another name')
             if self.aggregates.setdefault(kind.stream, kind()) and type(self.aggregates[kind.stream]) is not kind:
@@ -138,7 +140,7 @@ class Core:
             if event.__name__ in OWN_TYPES:
                 raise TypeError(f"events called {event.__name__} are Anabranch's own; choose another name")
         self.types = EventTypes([*sorted(classes, key=lambda kind: (kind.__name__, kind.__module__)), *OWN])
-        self.derived = Derived(projections, self.aggregates)
+        self.derived = Derived(slips.classes(projections, Projection, "projections"), self.aggregates)
         self.tables = contents.tables
         """What the file held of tables when it was opened."""
         lineages: dict[int, Lineage] = {}
@@ -340,6 +342,10 @@ class Core:
         intent: Intent | None = None,
     ) -> Committed:
         """Decide on a command that was not carried out yet."""
+        if isinstance(command, Event | type):
+            kind = "an event: `append` records facts" if isinstance(command, Event) else "a class: call it"
+            raise InvalidEvent(f"nothing was recorded: {command!r} is no command, but {kind}")
+        expect = None if expect is None else slips.version(expect, "`expect`")
         aggregate, state = self._loaded(stream)
         if expect is not None and not self.now.stands[stream].inside(expect):
             news = self.now.stands[stream].named(self.label)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from merge.stamp import Stamp
 from merge.version import NOTHING, Dot, ReplicaId, VersionVector
@@ -40,7 +40,7 @@ def cut_at(core: Core, reader: Reader, where: Where) -> VersionVector:
         return _until(reader, where)
     if isinstance(where, str):
         return _in_words(core, reader, where.strip())
-    version = where if isinstance(where, VersionVector) else VersionVector([where])
+    version = where if isinstance(where, VersionVector) else VersionVector([_checked_dot(where)])
     return closed(core, reader, version)
 
 
@@ -113,11 +113,22 @@ def _in_words(core: Core, reader: Reader, words: str) -> VersionVector:
 def dot_called(core: Core, words: str | tuple[int, int]) -> Dot:
     """The dot that is printed `alice:3`."""
     if not isinstance(words, str):
-        return Dot(core.label(words[0]), words[1])
+        replica, seq = _checked_dot(words)
+        return Dot(core.label(replica), seq)
     found = _EVENT.fullmatch(words.strip())
     if found is None or found["before"]:
         raise ValueError(f'{words!r} does not name an event: write it as it is printed, "alice:3"')
     return Dot(replica_called(core, found["name"]), int(found["seq"]))
+
+
+def _checked_dot(dot: Any) -> Dot:
+    """A dot; TypeError where something else is given for a place in the past."""
+    if not (isinstance(dot, tuple) and len(dot) == 2 and all(isinstance(part, int) for part in dot)):
+        raise TypeError(
+            f"{dot!r} names no event and no past: give a dot, a version, a datetime, or words as they are printed, "
+            '"alice:3"'
+        )
+    return Dot(*dot)
 
 
 def replica_called(core: Core, name: str) -> ReplicaId:

@@ -26,6 +26,7 @@ from replica.event import Command, Event
 from replica.exact import Codec
 from replica.fingerprint import Reached, fingerprint, reached
 from replica.place import StreamPlace
+from replica.slips import plain_functions
 
 if TYPE_CHECKING:
     from replica.due import Due
@@ -127,7 +128,17 @@ class Decider(ABC):
         if not isinstance(events, tuple) or not all(
             isinstance(kind, type) and issubclass(kind, Event) for kind in events
         ):
-            raise TypeError(f"{cls.__name__} needs `events = (...)`: the event classes that it folds")
+            raise TypeError(
+                f"{cls.__name__} needs `events = (...)`, a tuple of the event classes that it folds, not {events!r}"
+            )
+        for name in ("address", "state", "version"):
+            if name in vars(cls):
+                raise TypeError(
+                    f"{cls.__name__} cannot have a `{name}` of its own: it would hide that of every present"
+                )
+        plain_functions(
+            cls, ("decide", "due", "effect", "evolve", "initial"), generators=("decide", "due", "effect")
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("address", "state", "version"):

@@ -16,6 +16,7 @@ from merge.version import Dot, VersionVector
 from replica.commit import Commit, Note, Recorded
 from replica.event import Event
 from replica.introduction import CATEGORY, OWN_TYPES
+from replica.slips import classes, names
 
 if TYPE_CHECKING:
     from replica.core import Core
@@ -65,7 +66,10 @@ class Selection(NamedTuple):
         cls, core: Core, streams: Iterable[str], categories: Iterable[str], types: Iterable[type[Event]]
     ) -> Selection:
         """A selection that makes sense here; ValueError where it names what this replica does not know."""
-        made = cls(frozenset(streams), frozenset(categories), frozenset(types))
+        kinds = classes(types, Event, "types")
+        made = cls(
+            frozenset(names(streams, "streams")), frozenset(names(categories, "categories")), frozenset(kinds)
+        )
         for category in (*(stream.split("/", 1)[0] for stream in made.streams), *made.categories):
             if category not in core.aggregates:
                 known = ", ".join(sorted(core.aggregates)) or "none"

@@ -35,6 +35,7 @@ from replica.errors import reraise
 from replica.event import Event
 from replica.fingerprint import Reached, fingerprint, reached
 from replica.log import Table
+from replica.slips import classes, plain_functions, several
 
 TYPES = (str, int, float, bool, bytes)
 """What a column can hold, beside None."""
@@ -74,7 +75,8 @@ class Projection:
     def checked_rows(self, source: Any) -> list[tuple[Any, ...]]:
         """The same, checked and numbered. Raises what `rows` raises; TypeError, ValueError for a bad row."""
         try:
-            found = [(n, *self._checked(row)) for n, row in enumerate(self.rows(source))]
+            rows = several(self.rows(source), "rows", "a list of tuples, one a row, as `[(item, 2)]`")
+            found = [(n, *self._checked(row)) for n, row in enumerate(rows)]
         except BaseException as raised:
             reraise(raised)
         if len(found) > MAX_ROWS:
@@ -94,6 +96,8 @@ class Projection:
                 raise ValueError(f"{value} has more than 64 bits, and the column {column} holds no more")
             if isinstance(value, str):
                 value.encode()
+            if value != value:
+                raise ValueError(f"NaN cannot stand in the column {column}: a database makes NULL of it; use None")
         return values
 
     @classmethod
@@ -160,6 +164,21 @@ class Standing(NamedTuple):
         return [name] * self.live + [name + BUILDING] * self.building
 
 
+def _check_indexes(cls: type[Projection]) -> None:
+    known = {*dict(cls.keys), *cls.columns}
+    for index in several(cls.indexes, f"{cls.__name__}.indexes", '`indexes = (("state",),)`'):
+        if not isinstance(index, tuple) or not index:
+            raise TypeError(
+                f"{cls.__name__}.indexes is a tuple of tuples of columns, and {index!r} is none: write "
+                f'`indexes = (("state",),)` for one index of one column'
+            )
+        unknown = [name for name in index if name not in known]
+        if unknown:
+            raise TypeError(
+                f"{cls.__name__} cannot have an index over {unknown[0]!r}: it has {', '.join(sorted(known))}"
+            )
+
+
 def _check_declaration(cls: type[Projection]) -> None:
     """TypeError where a projection does not say what it needs to."""
     table, columns = getattr(cls, "table", None), getattr(cls, "columns", None)
@@ -177,7 +196,12 @@ def _check_declaration(cls: type[Projection]) -> None:
                 f'digits and "_", {", ".join(key for key, _ in cls.keys)} are taken, and a column holds '
                 f"{', '.join(one.__name__ for one in TYPES)}"
             )
-    if issubclass(cls, EventRows) and not getattr(cls, "events", None):
+    plain_functions(cls, ("rows",), generators=("rows",))
+    _check_indexes(cls)
+    views = cls.views.items() if isinstance(cls.views, Mapping) else [(cls.views, None)]
+    if not all(isinstance(one, str) for view in views for one in view):
+        raise TypeError(f"{cls.__name__} needs `views = {{name: SELECT}}`, and has {cls.views!r}")
+    if issubclass(cls, EventRows) and not classes(getattr(cls, "events", ()), Event, f"{cls.__name__}.events"):
         raise TypeError(f"{cls.__name__} needs `events = (...)`: the events that lead to rows")
     if issubclass(cls, StreamRows) and not isinstance(getattr(cls, "of", None), type):
         raise TypeError(f"{cls.__name__} needs `of = ...`: the aggregate whose presents lead to rows")

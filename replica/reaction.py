@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 from replica.entry import Entry
 from replica.event import Event
 from replica.retry import Retry, check_named
+from replica.slips import classes
 
 if TYPE_CHECKING:
     from replica.replica import Replica
@@ -57,8 +58,9 @@ def reaction(
     `name` is what its cursor is kept under; the function's name unless said. One that fails is tried again after
     about `first` seconds, later each time and at most `longest` seconds apart, and parked after `tries` failures.
     """
-    if not types or tries < 1:
+    if not types or type(tries) is not int or tries < 1:
         raise TypeError("a reaction is to at least one type of event, and is tried at least once")
+    classes(types, Event, "what a reaction is to, as in `@reaction(ItemAdded)`,")
 
     def make(call: React) -> Reaction:
         if not iscoroutinefunction(call):

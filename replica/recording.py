@@ -10,6 +10,7 @@ Rule 4. The commits of one draft become bytes together: nobody can have seen the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from immutables import Map
@@ -19,7 +20,8 @@ from merge.version import VersionVector
 from replica.block import GENESIS, Head, Tail
 from replica.commit import MAX_OBSERVED, Commit, Note, Observed, Recorded
 from replica.decider import Addressed, Facts
-from replica.event import Event, encode_event
+from replica.errors import InvalidEvent
+from replica.event import Command, Event, encode_event
 from replica.introduction import HeadsObserved, ReplicaIntroduced, introduction, stream_of
 from replica.lineage import Lineage
 from replica.log import BlockStart, LogRow
@@ -155,5 +157,13 @@ def addressed(stream: str, facts: Facts) -> list[tuple[str, Event]]:
     """What a decision in `stream` led to: events, each with the stream that it belongs to."""
     if facts is None:
         return []
-    found = [facts] if isinstance(facts, Event | Addressed) else facts
-    return [(one.stream, one.event) if isinstance(one, Addressed) else (stream, one) for one in found]
+    several = isinstance(facts, Iterable) and not isinstance(facts, str | bytes | type)
+    found = []
+    for one in facts if several else [facts]:  # type: ignore[union-attr]
+        there, event = (one.stream, one.event) if isinstance(one, Addressed) else (stream, one)
+        if not isinstance(event, Event):
+            hint = ": a command is decided on by `execute`" if isinstance(event, Command) else ""
+            hint = ": several are given one by one, as in `*events`" if isinstance(event, list | tuple) else hint
+            raise InvalidEvent(f"nothing was recorded: facts are events, and {event!r} is none{hint}")
+        found.append((there, event))
+    return found

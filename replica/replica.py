@@ -18,7 +18,7 @@ from random import Random, SystemRandom
 from typing import Any, TypeVar
 
 from merge.version import ReplicaId, VersionVector
-from replica import owed, rows
+from replica import owed, rows, slips
 from replica.arrange import Gap
 from replica.aside import SettingAside
 from replica.backend import Backend, MemoryBackend, OneLoop, connected
@@ -135,6 +135,11 @@ class Replica(TimeTravel):
         for what, label in (("store", store), ("name", name)):
             if label is not None:
                 check_label(what, label)
+        reactions = slips.instances(
+            reactions, Reaction, "reactions", "`@reaction(EventClass)` above an `async def`"
+        )
+        feeds = slips.instances(feeds, Feed, "feeds", "`Feed(name, deliver)`")
+        exports = slips.instances(exports, Export, "exports", "`Export(name, target, projections)`")
         clock = checked(clock)
         clock()  # a clock that gives nonsense is told here, and not to whoever writes first
         random = random or SystemRandom()
@@ -409,6 +414,7 @@ class Replica(TimeTravel):
 
     async def wait_for(self, version: VersionVector) -> None:
         """Wait until this replica has observed `version`: what a peer has, what a caller was told."""
+        version = slips.version(version, "what is waited for")
         reached = asyncio.Event()
 
         def hear(settled: Settled) -> None:
@@ -432,6 +438,7 @@ class Replica(TimeTravel):
 
     async def wait_stable(self, version: VersionVector) -> None:
         """Wait until every live member is known to have observed `version`; `members()` says who has not."""
+        version = slips.version(version, "what is waited for")
         changed = asyncio.Event()
         with self._pump.hearing(lambda _: changed.set(), changed):
             while not version <= self._core.stable and not self.closed:
@@ -494,7 +501,7 @@ class Replica(TimeTravel):
         It ends when the replica is closed; Closed is raised where that failed.
         """
         selection = Selection.of(self._core, streams, categories, types)
-        position = self._core.memory.version if after is None else after
+        position = self._core.memory.version if after is None else slips.version(after, "`after`")
         return self._watch(Follower(self._core, self._pump, self._backend, position), selection)
 
     async def _watch(self, follower: Follower, selection: Selection) -> AsyncGenerator[Entry, None]:
@@ -512,7 +519,7 @@ class Replica(TimeTravel):
         What happens while the caller is busy is handed over as one Change: nothing is missed, and nothing piles
         up beyond the names of the streams.
         """
-        wanted = set(streams)
+        wanted = {*slips.names(streams, "streams")}
         pending: dict[str, None] = {}
         wake = asyncio.Event()
 

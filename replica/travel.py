@@ -20,6 +20,7 @@ from replica.explain import Explanation, repeatable
 from replica.fork import Forked, Progress, fork
 from replica.history import Record, decision
 from replica.reading import Reader
+from replica.slips import several
 from replica.verify import Verified, Verifier
 from replica.view import PORTION, Difference, Folds, View, read_history
 
@@ -125,8 +126,10 @@ class TimeTravel:
         Only those of some types or replicas, and between two cuts, where these are given.
         """
         core = self._core
-        names = [kind if isinstance(kind, str) else kind.__name__ for kind in types]
-        ids = [replica_called(core, one) if isinstance(one, str) else one for one in replicas]
+        kinds = several(types, "types", "`types=[ItemAdded]`")
+        names = [kind if isinstance(kind, str) else kind.__name__ for kind in kinds]
+        authors = several(replicas, "replicas", '`replicas=["alice"]`')
+        ids = [replica_called(core, one) if isinstance(one, str) else one for one in authors]
         first, last = await self.cut(after), await self.cut(upto)
         async for record in read_history(core, self._backend, stream, first, last, names, ids):
             yield record

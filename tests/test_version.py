@@ -105,7 +105,8 @@ def test_advance_never_makes_a_version_smaller(version: VersionVector, replica: 
 def test_a_dot_is_in_a_version_up_to_the_seq_observed(version: VersionVector, replica: int, seq: int) -> None:
     """Seqs have no gaps: all at or below are in, all above are not."""
     assert (Dot(replica, seq) in version) is (seq <= version[replica])
-    assert seq not in version
+    with pytest.raises(TypeError, match="contains dots"):
+        assert seq not in version
 
 
 def test_a_replica_not_named_has_seq_0_and_seq_0_names_nothing() -> None:
