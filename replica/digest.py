@@ -10,17 +10,13 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
 from merge.effect import INT_HIGH, INT_LOW
 from merge.tree import Tree
+from replica.canonical import encode
 
 
 class NoDigest(Exception):
     """A state has something in it that has no plain form, so that presents cannot be compared."""
-
-
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 def canonical(state: Tree) -> list[Any]:
@@ -30,7 +26,7 @@ def canonical(state: Tree) -> list[Any]:
         said = sorted((*said.dot, _encodable(said.value)) for said in node.said.values())
         totals = sorted((*said.dot, _encodable(said.value)) for said in node.tallies.values())
         rows.append((path, said, totals, None if node.absorbed is None else _absorbed(node.absorbed)))
-    return sorted(rows, key=lambda row: _encode(row[0]))
+    return sorted(rows, key=lambda row: encode(row[0]))
 
 
 def _absorbed(value: Any) -> Any:
@@ -46,4 +42,4 @@ def _encodable(value: Any) -> Any:
 
 def digest(plain: Any) -> str:
     """32 hexadecimal digits that name a canonical value."""
-    return blake2b(_encode(plain), digest_size=16).hexdigest()
+    return blake2b(encode(plain), digest_size=16).hexdigest()

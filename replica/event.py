@@ -6,7 +6,7 @@ Rule 2. What enters a log is bytes: one canonical msgpack value. The replica tha
 Rule 3. What cannot be encoded alike everywhere is refused here, on its own replica, before it is recorded:
         NaN (it does not equal itself), half a surrogate pair (no UTF-8 form), integers beyond 64 bits,
         objects that msgpack has no form for, values that are nested too deep (`replica.depth`). Sets and dict
-        keys are sorted.
+        keys are sorted (`replica.canonical`).
 Rule 4. The log never reads a payload. A replica that does not know an event type carries it all the same.
 Rule 5. Recorded bytes never change. Code reads what older code recorded by upcasters: pure functions, each from
         the plain payload of one schema to that of the next. A schema newer than the code is not known, which is
@@ -19,15 +19,16 @@ million may be declared `class Moved(Event, array_like=True)`: smaller, faster, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from inspect import iscoroutinefunction
 from typing import Any, ClassVar
 
 import msgspec
 from msgspec import inspect
 
 from merge.immutable import copied
-from merge.version import ReplicaId
+from replica import canonical
 from replica.columns import array, split
 from replica.commit import MAX_NAME, MAX_SCHEMA
 from replica.depth import MAX_DEPTH, too_deep
@@ -49,14 +50,6 @@ class Command(msgspec.Struct, frozen=True):
     """Base of commands."""
 
 
-def bare(value: Any) -> Any:
-    """A replica id in an event, as in the dot of a fact that it names, is recorded without its label."""
-    if isinstance(value, ReplicaId):
-        return int(value)
-    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
-
-
-_encode = msgspec.msgpack.Encoder(order="deterministic", enc_hook=bare).encode
 _decode_plain = msgspec.msgpack.Decoder().decode
 _PLAIN = (str, int, bool, bytes, type(None))
 _REFUSED = (TypeError, ValueError, OverflowError, RecursionError)
@@ -71,7 +64,7 @@ def encode_event(event: Event) -> bytes:
             value = getattr(event, name)
             if type(value) not in _PLAIN:
                 _refuse_nan(value)
-        payload = _encode(event)
+        payload = canonical.encode(event)
         if too_deep(payload):
             raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep; record it as text, or in parts")
         return payload
@@ -82,7 +75,7 @@ def encode_event(event: Event) -> bytes:
 def _canonical(plain: Any) -> bytes:
     """The canonical bytes of a plain payload; one of _REFUSED where there are none."""
     _refuse_nan(plain)
-    return _encode(plain)
+    return canonical.encode(plain)
 
 
 def _refuse_nan(value: Any) -> None:
@@ -229,8 +222,48 @@ def _place(kind: type[Event]) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def _check_fields(kind: type[Event]) -> None:
+    """TypeError where a field hides what an event has, or holds what msgpack has no form for."""
+    for name in ("schema", "upcasters", "former_names"):
+        if name in kind.__struct_fields__:
+            raise TypeError(
+                f"{_place(kind)} cannot have a field `{name}`: it would hide what every event class has"
+            )
+    try:
+        fields = inspect.type_info(kind).fields  # type: ignore[attr-defined]
+    except Exception as error:
+        raise TypeError(f"{_place(kind)} cannot be read back from its bytes: {error}") from error
+    for field in fields:
+        for inside in _types_in(field.type):
+            if isinstance(inside, inspect.CustomType) and not _is_abstract(inside.cls):
+                raise TypeError(
+                    f"{_place(kind)}.{field.name} holds a {inside.cls.__name__}, which msgpack has no form for: "
+                    "no such event could be recorded. Use a frozen msgspec.Struct, a dataclass, or plain values"
+                )
+
+
+def _types_in(kind: Any) -> Iterator[Any]:
+    """A type, and those that are said in it, without those in the fields of classes."""
+    yield kind
+    for name in ("type", "item_type", "key_type", "value_type"):
+        if isinstance(below := getattr(kind, name, None), inspect.Type):
+            yield from _types_in(below)
+    for name in ("types", "item_types"):
+        for below in getattr(kind, name, ()):
+            yield from _types_in(below)
+
+
+def _is_abstract(kind: type) -> bool:
+    """Is one of the plain values an instance of that class?"""
+    try:
+        return any(issubclass(plain, kind) for plain in (str, int, float, bytes, list, dict, type(None)))
+    except TypeError:
+        return True
+
+
 def _check(kind: type[Event]) -> None:
     """TypeError where a class does not say plainly what it can read."""
+    _check_fields(kind)
     names, schema, upcasters = kind.former_names, kind.schema, kind.upcasters
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
         raise TypeError(f'{_place(kind)} needs `former_names = ("Name", ...)`: a tuple of names, not {names!r}')
@@ -246,6 +279,8 @@ def _check(kind: type[Event]) -> None:
     for old, step in upcasters.items():
         if not callable(step):
             raise TypeError(f"{_place(kind)}: the upcaster from schema {old} is {step!r}, and not a function")
+        if iscoroutinefunction(step):
+            raise TypeError(f"{_place(kind)}: the upcaster from schema {old} is a plain function, no `async def`")
         if old >= schema:
             raise TypeError(
                 f"{_place(kind)} has an upcaster from schema {old}, and its own schema is {schema}: an upcaster "

@@ -20,7 +20,8 @@ from hashlib import blake2b
 
 import msgspec
 
-from replica.event import Command, bare
+from replica import canonical
+from replica.event import Command
 
 
 class Intent(msgspec.Struct, frozen=True, array_like=True):
@@ -67,7 +68,7 @@ def _defaults(kind: type[Command]) -> tuple[tuple[str, bytes | None], ...]:
     return tuple(found)
 
 
-_encode = msgspec.msgpack.Encoder(order="deterministic", enc_hook=bare).encode
+_encode = canonical.encode
 encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Intent).decode
 

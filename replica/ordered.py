@@ -43,6 +43,7 @@ import msgspec
 from merge.immutable import Changeable, immutable
 from merge.stamp import Stamp
 from merge.version import VersionVector
+from replica.canonical import ordered
 from replica.decider import Decider, FoldFailed, Happened
 from replica.errors import exception
 from replica.identical import unlike
@@ -249,7 +250,10 @@ class Ordered(Decider, base=True):
         return present
 
     def canonical(self, state: Any) -> Any:
-        return msgspec.to_builtins(state, order="deterministic", str_keys=False)
+        try:
+            return msgspec.to_builtins(state, order="deterministic", str_keys=False)
+        except TypeError:
+            return msgspec.to_builtins(ordered(state), str_keys=False)
 
     def plain(self) -> Any:
         return msgspec.to_builtins(self.state, str_keys=False)

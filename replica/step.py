@@ -11,7 +11,8 @@ from typing import Annotated, Any, Self
 
 import msgspec
 
-from replica.event import Command, Event, bare
+from replica.canonical import bare
+from replica.event import Command, Event
 from replica.words import shown
 
 Said = dict[str, Any]
