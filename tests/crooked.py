@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from merge import NO_EFFECT
 from replica.ordered import Moment
 from tests.shop import ItemAdded, Journal, ShoppingList, TitleGiven
 
@@ -16,7 +17,7 @@ class _List(ShoppingList):
     def effect(self, event: Any) -> Any:
         match event:
             case ItemAdded(said) | TitleGiven(said) if said in unheard[type(self)]:
-                return None
+                return NO_EFFECT
         return super().effect(event)
 
 

@@ -153,7 +153,7 @@ class Seen(Mixin, Aggregate):
     def due(self): return ()
     def effect(self, event, default=20):
         import rates as late
-        if WORD.match("a") and event.n in ODD: return None
+        if WORD.match("a") and event.n in ODD: return ()
         found = helper(event.n) + settings(event.n) + made(event.n) + twice(second(PAIR)) + len(shown(event.n))
         try: found += rates.rate(event.n) + late.FACTOR + TABLE["a"] + PRICE
         except ZeroDivisionError: found = 21
