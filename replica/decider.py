@@ -20,6 +20,7 @@ from functools import cache
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 
+from merge.lattice import Lattice
 from merge.stamp import Stamp
 from merge.version import NOTHING, Dot, ReplicaId, VersionVector
 from replica.event import Command, Event
@@ -132,7 +133,7 @@ class Decider(ABC):
                 f"{cls.__name__} needs `events = (...)`, a tuple of the event classes that it folds, not {events!r}"
             )
         for name in ("address", "state", "version"):
-            if name in vars(cls):
+            if name in vars(cls) and not isinstance(vars(cls)[name], Lattice):
                 raise TypeError(
                     f"{cls.__name__} cannot have a `{name}` of its own: it would hide that of every present"
                 )
