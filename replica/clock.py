@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from merge.stamp import YEAR_10000
+from replica.errors import reraise
 
 
 def wall_clock() -> int:
@@ -26,7 +27,10 @@ def checked(clock: Callable[[], int]) -> Callable[[], int]:
     """
 
     def read() -> int:
-        given = clock()
+        try:
+            given = clock()
+        except BaseException as raised:
+            reraise(raised)
         try:
             now = operator.index(given)
         except TypeError:
