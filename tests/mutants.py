@@ -218,6 +218,18 @@ MASKED = {
     Mutant("a feed passes for good what it cannot read", "replica/feed.py",
            "            unread.add(found, commit.replica, seq, event)\n            unread.complain",
            "            unread.complain"),
+    "test_immutable.py::test_a_fold_that_changes_its_state_in_place_is_told_at_its_first_slip":
+    Mutant("a fold may change a state that is kept", "replica/ordered.py",
+           "return immutable(state), False", "return state, False"),
+    "test_immutable.py::test_a_fold_that_changes_an_object_in_place_comes_to_what_a_pure_one_comes_to":
+    Mutant("an object that can be changed is given out as it is kept", "replica/ordered.py",
+           "state = deepcopy(before) if copied else before", "state = before"),
+    "test_immutable.py::test_what_lies_in_events_registers_and_maps_cannot_be_changed":
+    Mutant("what an event holds can be changed", "replica/event.py",
+           "return tuple([field.name for field in fields if not _is_value(field.type)])", "return ()"),
+    "test_slips.py::test_an_effect_that_is_none_is_told":
+    Mutant("an effect may return nothing", "replica/aggregate.py",
+           "        if not isinstance(one, Effect):", "        if not isinstance(one, Effect | None):"),
     "test_forks.py::test_what_members_know_of_an_id_with_two_histories_is_the_same_everywhere":
     Mutant("what lies above a parting is known of members too", "replica/members.py",
            "seen = _below(self.seen_by(member), partings)", "seen = self.seen_by(member)"),
