@@ -230,6 +230,15 @@ MASKED = {
     "test_slips.py::test_an_effect_that_is_none_is_told":
     Mutant("an effect may return nothing", "replica/aggregate.py",
            "        if not isinstance(one, Effect):", "        if not isinstance(one, Effect | None):"),
+    "test_mark.py::test_an_online_backup_that_is_put_back_after_a_kill_goes_on_under_a_new_id":
+    Mutant("a file may be behind what is noted", "replica/mark.py", " and noted.seq <= self._reached.seq", ""),
+    "test_mark.py::test_a_backup_of_last_week_goes_on_under_a_new_id":
+    Mutant("a mark that was put back is the mark", "replica/mark.py", "noted.seq, changed(self._file))",
+           "noted.seq, noted.changed)"),
+    "test_environment.py::test_what_is_acknowledged_lies_in_a_file_whatever_is_taken_away":
+    Mutant("nobody looks where the file is", "replica/sqlite.py", "        self._file.check()\n", ""),
+    "test_environment.py::test_a_forked_process_keeps_no_lock":
+    Mutant("a forked process keeps the mark", "replica/mark.py", "os.register_at_fork(after_in_child=_forked)", ""),
     "test_forks.py::test_what_members_know_of_an_id_with_two_histories_is_the_same_everywhere":
     Mutant("what lies above a parting is known of members too", "replica/members.py",
            "seen = _below(self.seen_by(member), partings)", "seen = self.seen_by(member)"),
