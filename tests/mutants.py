@@ -185,7 +185,7 @@ MASKED = {
     Mutant("streams are verified one by one", "replica/verify.py", "TOGETHER = 8192", "TOGETHER = 1"),
     "test_verify.py::test_a_long_stream_is_folded_a_portion_at_a_time":
     Mutant("blocks that were gone through are remembered", "replica/reading.py",
-           "streams, START, upto, hold=False)", "streams, START, upto, hold=True)"),
+           "streams, START, upto, hold=False\n", "streams, START, upto, hold=True\n"),
     "test_verify.py::test_a_stream_whose_late_events_had_not_seen_what_was_let_go_is_folded_whole":
     Mutant("what was let go is not asked for", "replica/refold.py",
            "            one.again = True", "            pass"),
