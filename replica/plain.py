@@ -22,7 +22,7 @@ from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from merge.effect import Effect, Hole, Path, Verb, check_key
+from merge.effect import NO_EFFECT, Effect, Hole, Path, Verb, check_key
 from merge.lattice import Lattice
 from merge.product import Product
 from replica.aggregate import Aggregate
@@ -45,8 +45,10 @@ asking the value, so that those are not among them; nor is what repeats, leaves 
 _HARMLESS_GLOBALS = (
     abs, bool, bytes, float, frozenset, int, isinstance, len, list, max, min, set, sorted, str, tuple,
     AssertionError, KeyError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError,
+    NO_EFFECT,
 )  # fmt: skip
-"""What an effect may name beside classes of events: these fail where they are asked of a hole, or are raised."""
+"""What an effect may name beside classes of events: these fail where they are asked of a hole, or are raised.
+(NO_EFFECT is a constant.)"""
 _MORE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 _MATCHED = {"POP_JUMP_FORWARD_IF_NONE", "POP_JUMP_FORWARD_IF_NOT_NONE", "POP_JUMP_IF_NONE", "POP_JUMP_IF_NOT_NONE"}
 """After `MATCH_CLASS`, `COPY` these ask whether a pattern has matched, and nothing of a value."""

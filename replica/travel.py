@@ -154,6 +154,7 @@ class TimeTravel:
         There are none unless two files went on under one id (a disk that was set back, a cloned machine). What was
         acknowledged in them is in no present; here it is found again.
         """
+        await self.read(lambda reader: None)  # in its own loop, also where there is nothing to read
         for lineage in [*self._core.memory.lineages.values()]:
             rows = {row.number: row for row in lineage.rows}
             for number, seq, upto in lineage.apart if lineage.forked else ():

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from merge import AWSet, Flag, GCounter, LWWRegister, MVRegister, ORMap, PNCounter, Product, RWSet
+from merge import NO_EFFECT, AWSet, Flag, GCounter, LWWRegister, MVRegister, ORMap, PNCounter, Product, RWSet
 from replica import Aggregate, Event
 
 HOUSE, GARDEN = "house/home", "house/garden"
@@ -190,7 +190,7 @@ class House(Aggregate):
                 return self.things[key].write(tag), self.tags.add(tag)
             case PutUnlessLong(key, value) if len(value) < 2:
                 return self.things[key].write(value)
-        return None
+        return NO_EFFECT
 
 
 def fact(event: Event, schema: int | None = None, **changed: Any) -> tuple[str, int, bytes]:

@@ -71,7 +71,7 @@ def written() -> dict[str, object]:
     rows = [(replica, *head) for replica, own in sorted(heads.items()) for head in own]
     slices = list(alice.all_slices())
     frames = [
-        standing.hello(core, b"nonce...", NOW),
+        standing.hello(core, b"nonce...", NOW + 101),
         Have(3, rows, True),
         Batch(4, 3, [cut(slices[0], 0, 5, slices[0].base, slices[0].base)]),
         Ack(4, core.frontier.digest, NOW),

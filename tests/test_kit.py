@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from merge import AWSet, StateNotGiven
-from replica import Command
+from replica import ChangedInPlace, Command
 from replica.step import Crash
 from replica.testing import (
     BrokenLaw,
@@ -63,7 +63,13 @@ def test_commands_may_be_defined_anywhere():
         assert_converges(Shelf, commands=st.builds(Place, st.sampled_from(["a", "b"])), examples=20)
 
 
-BAD = [kit.Arrival, kit.NoJoin, kit.Clocked, kit.Unordered, kit.Insertion, kit.InPlace]
+BAD = [kit.Arrival, kit.NoJoin, kit.Clocked, kit.Unordered, kit.Insertion]
+
+
+def test_a_fold_that_changes_its_state_in_place_is_told_and_not_passed_over():
+    """None of its events could be recorded: nothing would be checked, and it would pass."""
+    with pytest.raises(ChangedInPlace):
+        assert_converges(kit.InPlace)
 
 
 @pytest.mark.parametrize("kind", BAD, ids=lambda kind: kind.__name__)

@@ -245,7 +245,7 @@ async def test_history_of_unknown_types_is_told_all_the_same():
             stream = "list"
             events = ()
 
-        backend = MemoryBackend(alice._backend.log)
+        backend = MemoryBackend(alice._backend._backend.log)
         async with Replica.open(store="shop", name="x", aggregates=[Few], backend=backend) as other:
             (record,) = [record async for record in other.history(HOME)]
             assert (record.event, record.type, record.fields) == (None, "ItemAdded", {"item": "milk"})
@@ -317,7 +317,7 @@ async def test_a_past_before_a_poison_event_can_be_read():
     async with opened() as alice:
         await alice.execute(HOME, AddItem("good"))
         await alice.execute(HOME, AddItem("bad"))
-        backend = MemoryBackend(alice._backend.log)
+        backend = MemoryBackend(alice._backend._backend.log)
         async with Replica.open(store="shop", name="x", aggregates=[Broken], backend=backend) as other:
             assert set((await (await other.at("alice:2")).present(HOME)).items) == {"good"}
             with pytest.raises(PoisonEvent, match="no present at alice:3"):

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from merge.version import VersionVector
-from replica import Entry, Replica
+from replica import Entry, Event, Replica
 from replica.follow import WAITING
 from sync import linked
 from tests.loop import in_loop, until
@@ -32,6 +32,10 @@ NOTHING = VersionVector()
 
 def opened(path=":memory:", name="alice", **options):
     return Replica.open(path, store="shop", name=name, aggregates=[ShoppingList, Journal], **options)
+
+
+class Unlisted(Event):
+    """An event that no aggregate lists."""
 
 
 async def take(entries, count) -> list[Entry]:
@@ -76,7 +80,7 @@ async def test_what_is_watched_is_chosen_by_stream_category_and_type():
         assert await seen(3, categories=["list"]) == ["ItemAdded", "ItemAdded", "Counted"]
         assert await seen(2, types=[Noted, Counted]) == ["Noted", "Counted"]
         assert await seen(1, "list/work", types=[Counted]) == ["Counted"]
-        for wrong in ({"categories": ["lists"]}, {"types": [Entry]}):
+        for wrong in ({"categories": ["lists"]}, {"types": [Unlisted]}):
             with pytest.raises(ValueError, match="nothing would come"):
                 alice.watch(**wrong)
 

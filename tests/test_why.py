@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from merge import Product, Text
+from merge import NO_EFFECT, Product, Text
 from merge.effect import Verb
 from merge.flat import Flat
 from merge.kernel import Happening, Said
@@ -294,7 +294,7 @@ class _Everything(Aggregate, base=True):
                 return WITHOUT_TEXT[case].ops[op].make(getattr(self, f"at{case}"), 0)
             case Typed(update):
                 return self.note.apply(update)
-        return None
+        return NO_EFFECT
 
 
 FIELDS = {f"at{n}": copy(case.lattice) for n, case in enumerate(WITHOUT_TEXT)} | {"note": Text()}

@@ -44,7 +44,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from replica.core import Committed, Settled
 from replica.decider import Decider
 from replica.direct import DirectReplica
-from replica.errors import InvalidEvent, Refused
+from replica.errors import ChangedInPlace, InvalidEvent, Refused
 from replica.event import Command, Event
 from replica.log import Log
 from replica.memory import MemoryLog
@@ -187,6 +187,8 @@ class ReplicaMachine(RuleBasedStateMachine):
                 committed = replica.append(self.address(what), [what], self.clock(name))
         except Refused:
             return
+        except ChangedInPlace:
+            raise
         except InvalidEvent:
             if isinstance(what, Command):
                 raise
