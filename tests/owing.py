@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from replica import EventRows, StreamRows
-from sync.testing.workload import Answered, Ask, Asked, Desk
+from replica import Addressed, EventRows, StreamRows
+from sync.testing.workload import Answer, Answered, Ask, Asked, Desk
+from tests.shop import ItemAdded
 
-__all__ = ["Answered", "Ask", "Counts", "Quiz", "Said"]
+__all__ = ["TOLD", "Answered", "Ask", "Counts", "Quiz", "Said"]
+
+TOLD = "list/told"
+"""A list that every answer is told to, in the commit that answers."""
 
 
 class Quiz(Desk):
-    """The desk of the simulator, over real files."""
+    """The desk of the simulator, over real files; an answer tells a list of it instead of a board."""
 
     stream = "quiz"
+
+    def decide(self, command, given):
+        if not isinstance(command, Answer):
+            return super().decide(command, given)
+        return [Answered(command.what), Addressed(TOLD, ItemAdded(f"{command.what}'"))]
 
 
 class Said(EventRows):

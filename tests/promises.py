@@ -15,7 +15,7 @@ from replica.block import Head
 from replica.replica import Replica
 from sync.memory import linked
 from tests.loop import until
-from tests.owing import Answered
+from tests.owing import TOLD, Answered
 from tests.shop import ItemAdded
 from tests.victim import Promise
 
@@ -109,7 +109,7 @@ async def at_rest(replica: Replica) -> None:
 
 
 async def answered_once(replica: Replica) -> None:
-    """What is due is carried out, once; each table is what a rebuild makes of the log.
+    """What is due is carried out, once and whole; each table is what a rebuild makes of the log.
 
     An id that was given up carries nothing out (`replica.due`): what it owed is taken over, as a person would.
     """
@@ -118,9 +118,14 @@ async def answered_once(replica: Replica) -> None:
     await at_rest(replica)
     undone = [due for due in replica.status().due if due.state != "done"]
     assert not undone, f"was not carried out: {undone[:3]}"
+    told = set[str]()
     async for stream in replica.streams("quiz"):
-        answers = {answers for _, answers in (await replica.present(stream)).state.values()}
+        state = (await replica.present(stream)).state
+        answers = {answers for _, answers in state.values()}
         assert answers <= {1}, f"in {stream} a question has {answers} answers"
+        told |= {f"{what}'" for what in state}
+    if told:
+        assert set((await replica.present(TOLD)).items) == told, f"{TOLD} was not told just what was answered"
     for table in ("said", "counts"):
         before = await replica.rows(table)
         await replica.rebuild(table)

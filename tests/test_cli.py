@@ -330,7 +330,7 @@ async def test_who_serves_is_told_of_a_peer_that_reads_differently(folder, tmp_p
     """Two processes, one link, and the same code, which does not do the same: told once, with stream and event."""
     path = tmp_path / "alice.db"
     assert await asyncio.to_thread(shown, "fork", folder / "alice.db", path)
-    app = "tests.crooked:_List,tests.crooked:_Journal"
+    app = "tests.crooked:HearingList,tests.crooked:HearingJournal"
     with serving(path, app=app, columns=999) as (terminal, url):
         async with Replica.open(store="shop", name="zoe", aggregates=crooked("Monday")) as zoe, connect(zoe, url):
             words = r"ALARM list/home reads differently here and at zoe, from (\S+) TitleGiven on"

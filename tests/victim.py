@@ -24,6 +24,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import astuple
 
 from replica.block import Slice
 from replica.direct import DirectReplica
@@ -59,7 +60,7 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What became durable, and may have been sent to every peer."""
+    """What became durable, and may have been sent to every peer. A slice is read without packed bytes only."""
 
     slices: list[Slice]
 
@@ -182,7 +183,7 @@ def said(promises: int, into: int) -> tuple[Callable[[Promise], None], Callable[
 
     def tell(slices: list[Slice]) -> None:
         if slices:
-            os.write(into, encode(Sent(slices)))
+            os.write(into, encode(Sent([Slice(*astuple(piece)[:8]) for piece in slices])))
 
     return say, tell
 
