@@ -181,6 +181,8 @@ class Core:
         self._frontier = self.memory.lineages, frontier_of(self.memory.lineages)
         self.sought: frozenset[Observed] = frozenset()
         """Boundaries that were looked for in the log as it is now, and are not there."""
+        self.read_without: dict[str, frozenset[Dot]] = {}
+        """Streams that were read without events which a batch on its way sets aside: once is enough."""
         self.found_all = False
         """Those that were looked for last were all there."""
         self.identity_is_new = identity != contents.identity
@@ -517,6 +519,7 @@ class Core:
             for words in loaded.damaged:
                 self.complaints.say("snapshot", stream, words)
             if stream in aside:
+                self.read_without[stream] = aside[stream]
                 memory = self.draft.memory
                 memory.poison = memory.poison.delete(stream)
             try:
@@ -682,6 +685,7 @@ class Core:
         draft, self._draft = self._draft, None
         if draft is not None and draft.dirty:
             self.sought, self.found_all = frozenset(), False
+            self.read_without.clear()
         if draft is None:
             return Settled(self.memory.version, (), NO_NEWS, [])
         slices = [join(run) for _, run in draft.runs]
@@ -713,6 +717,7 @@ class Core:
         """The draft did not become durable. Loaded ends and presents go with it; the log has them."""
         self._draft = None
         self.context_known = self._doubted = self.found_all = False
+        self.read_without.clear()
         self._named = (-1, self.me)
         self._used.clear()
         self.me = self.identity.replica

@@ -46,6 +46,10 @@ def derive(core: Core) -> None:
         for name in derived.names:
             if not draft.memory.standings[name].why:
                 build(core, name)
+    stale, draft.stale = draft.stale, set()
+    for name in derived.names if stale else ():
+        if derived.category_of(name) in stale and not draft.memory.standings[name].why:
+            build(core, name)
     if derived.by_event:
         for commit, context in draft.news:
             for entry in entries(core, commit, context):

@@ -128,6 +128,8 @@ class Draft:
     """What of it is folded."""
     refolded: bool = False
     """A second history turned up: what was folded is folded again from the log."""
+    stale: set[str] = field(default_factory=set)
+    """Categories with a present that was let go of though something follows from it: that is built again."""
     changed: dict[str, None] = field(default_factory=dict)
     """Streams that have new events."""
     done: list[Done] = field(default_factory=list)

@@ -124,7 +124,7 @@ class FeedRunner:
             return
         try:
             position = _decode(kept) if b'"version"' in kept else Position(_decode_former(kept))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             self._error = f"where it has come to cannot be read ({error})"
             core.complaints.say(
                 "feed", name,

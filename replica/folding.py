@@ -108,6 +108,8 @@ def _put(core: Core, stream: str, folded: Callable[[], Any], *, again: bool = Fa
     except FoldFailed as failed:
         if again and memory.types.get(SET_ASIDE):  # the log may say that it was: it is read when somebody asks
             core.draft.forget_present(stream)
+            if core.derives(stream):  # what follows from it is made again from the log
+                core.draft.stale.add(stream.split("/", 1)[0])
             return False
         name = type(failed.happened.event).__name__
         _poison(core, stream, f"folding {name}", failed.happened.dot, failed.why)

@@ -308,7 +308,9 @@ class _Batch:
         return {
             stream: frozenset(dots)
             for stream, dots in found.items()
-            if stream in poison and poison[stream].dot in dots
+            if stream in poison
+            and poison[stream].dot in dots
+            and self.core.read_without.get(stream) != frozenset(dots)
         }
 
     def rewind(self) -> None:

@@ -88,7 +88,7 @@ class MarkFile:
         self._file.seek(0)
         try:
             return msgspec.json.decode(self._file.read(), type=Mark)
-        except msgspec.DecodeError:
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
 
     def write(self, identity: Identity) -> None:

@@ -79,7 +79,7 @@ class Outbox:
         for one in [one for one in kept if one.kind != FORMER]:
             try:
                 value = _READ[one.kind](one.value)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 self._cannot_read(one, error)
             else:
                 draft.memory.held = draft.memory.held.set((one.kind, one.key), value)

@@ -78,6 +78,13 @@ class Derived:
         """Of the streams from whose present something follows."""
         self.names = [*self.projections, *(PROMISES + category for category in sorted(self.owing))]
 
+    def category_of(self, name: str) -> str:
+        """The streams from whose presents it follows; none for rows of events."""
+        projection = self.projections.get(name)
+        if projection is None:
+            return name.removeprefix(PROMISES)
+        return projection.of.stream if isinstance(projection, StreamRows) else ""
+
     def fingerprint(self, name: str) -> str:
         """A name for what this code makes of a log."""
         return fingerprint(FOLDS, self.reached(name).name)

@@ -337,3 +337,86 @@ def test_replicas_agree_whatever_is_set_aside_when(kind, steps):
     newcomer.flush()
     found = [present(one) for one in (*network[1:], newcomer)]
     assert all(one == found[0] for one in found), found
+
+
+class Reply(Event):
+    text: str
+    depth: int = 0
+
+
+def replies(honest=True):
+    """An ordered stream: what is closed takes no E, and a reply may make a state that nobody can keep."""
+
+    class Replies(Ordered):
+        stream = "replies"
+        events = (Reply,)
+
+        def initial(self):
+            return ()
+
+        def evolve(self, state, event, moment):
+            if not honest:
+                return state
+            if event.text == "E" and "X" in state:
+                raise ValueError("it is closed")
+            value = event.text
+            for _ in range(event.depth):
+                value = [value]
+            return (*state, value)
+
+    return Replies
+
+
+async def say_aside(replica):
+    core = replica.core
+    await replica._pump.do(lambda: core.append("replies/1", [EventSetAside(core.me, 2)], core.now.stamp.wall + 1))
+
+
+@in_loop
+async def test_a_stream_that_stays_stopped_though_its_event_was_set_aside_holds_up_nothing():
+    """It is read once without the event, and not again and again: the batch is taken, and all else goes on."""
+
+    def opened(name, kind):
+        return Replica.open(":memory:", store="shop", name=name, aggregates=[kind])
+
+    async with opened("alice", replies()) as alice, opened("mallory", replies(honest=False)) as mallory:
+        await alice.append("replies/1", Reply("a"))
+        await mallory.append("replies/1", Reply("deep", 5000))
+        await alice.join(mallory)
+        with pytest.raises(PoisonEvent):
+            await alice.present("replies/1")
+        await say_aside(mallory)
+        await asyncio.wait_for(alice.join(mallory), 20)
+        await asyncio.wait_for(alice.append("replies/2", Reply("b")), 20)
+
+
+@in_loop
+async def test_rows_follow_where_an_event_that_was_set_aside_raises_only_after_a_late_past():
+    """The present is let go of in the middle of a transaction: what follows from it is made again from the log."""
+    now, kind = [0], replies()
+
+    class Texts(StreamRows):
+        table = "texts"
+        columns = {"text": str}
+        of = kind
+
+        def rows(self, present):
+            return [(text,) for text in present.state]
+
+    def opened(name):
+        return Replica.open(
+            ":memory:", store="shop", name=name, aggregates=[kind], projections=[Texts], clock=lambda: now[0]
+        )
+
+    async with opened("alice") as alice, opened("bob") as bob, opened("carol") as carol, opened("dave") as dave:
+        await carol.append("replies/1", Reply("X"))
+        now[0] += 1000
+        await bob.append("replies/1", Reply("E"))
+        await say_aside(bob)
+        await alice.join(bob)
+        await alice.join(carol)
+        await alice.built()
+        await dave.join(carol)
+        await dave.join(bob)
+        assert await alice.rows("texts") == await dave.rows("texts") == [("replies/1", 0, "X")]
+        assert await alice.verify()

@@ -201,3 +201,16 @@ def test_what_facts_say_is_read_from_them_again(file, tmp_path, kind):
             assert found["stores"] == {"shop", "depot"}
 
     run()
+
+
+@in_loop
+async def test_a_mark_in_which_a_bit_was_flipped_costs_an_id_and_closes_no_file(tmp_path):
+    """Wherever the bit is: a text that is no UTF-8 is no mark, as any other text."""
+    path, mark = tmp_path / "alice.db", tmp_path / "alice.db.mark"
+    async with opened(path) as alice:
+        await alice.append("notes/1", Noted("x"))
+    whole = mark.read_bytes()
+    for at in range(0, len(whole), 17):
+        mark.write_bytes(whole[:at] + bytes([whole[at] ^ 0x80]) + whole[at + 1 :])
+        async with opened(path) as alice:
+            assert set((await alice.present("notes/1")).texts) == {"x"}

@@ -7,8 +7,11 @@ import logging
 import pytest
 
 from merge import AWSet
+from merge.stamp import next_stamp
 from replica import Aggregate, Command, Event, NoUpcaster, Ordered, ReadOnly, Refused, Replica
+from replica.commit import Recorded
 from replica.direct import DirectReplica
+from replica.recording import record
 from sync import linked
 from tests.loop import in_loop
 from tests.shop import MemoryLog, Random
@@ -220,3 +223,22 @@ async def test_an_aggregate_may_refuse_to_decide_on_a_part_of_what_was_recorded(
     async with opened(path, kind(new, refuse=True)) as alice:
         with pytest.raises(Refused, match="sold to"):
             await alice.execute("stock/lamp", Sell("ben"))
+
+
+@pytest.mark.parametrize("name", ["OwnerChanged", "EventSetAside", "ReplicaRetired", "StoresJoined"])
+@in_loop
+async def test_an_older_event_of_anabranchs_own_name_stops_nobody_from_opening(tmp_path, name):
+    """No code of a user's could read it, and no way out would be left: a peer may write what it likes."""
+    path, kind = tmp_path / "alice.db", stock(sold("PieceSold"))
+    async with opened(":memory:", kind, name="mallory") as mallory, opened(path, kind) as alice:
+        core = mallory.core
+        await mallory.execute("stock/lamp", Sell("ann"))
+
+        def say():
+            record(core, (Recorded("stock/lamp", name, 0, b"\x80"),), next_stamp(1, core.now.stamp, core.me), None)
+
+        await mallory._pump.do(say)
+        await alice.join(mallory)
+    for aggregates in ((kind,), ()):
+        async with opened(path, *aggregates), ReadOnly.open(path, aggregates=aggregates):
+            pass
