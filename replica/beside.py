@@ -20,7 +20,7 @@ from replica.draft import Fact
 from replica.due import OwnerChanged
 from replica.errors import DamagedLog
 from replica.introduction import check_label
-from replica.lineage import Lineage
+from replica.lineage import lineages_of
 from replica.log import Kept, Log, Span
 from replica.members import ReplicaRetired
 from replica.reading import Reader
@@ -103,9 +103,7 @@ def _is_well(read: Read, one: Kept) -> bool:
 def _facts(log: Log, names: set[str]) -> list[Fact]:
     """All events of Anabranch's own that have some names, of whatever histories."""
     contents = log.contents()
-    lineages: dict[int, Lineage] = {}
-    for row in contents.logs:
-        lineages[row.replica] = lineages.get(row.replica, Lineage(())).with_row(row)
+    lineages = lineages_of(contents.logs)
     reader = Reader(log, contents.identity.store if contents.identity else "", lineages)
     found = []
     for lineage in lineages.values():

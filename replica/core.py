@@ -54,7 +54,7 @@ from replica.ingest import Ingested, ingest
 from replica.intent import Intent, decode, encode, intent_of
 from replica.introduction import CATEGORY, OWN_TYPES
 from replica.layout import join
-from replica.lineage import Lineage
+from replica.lineage import lineages_of
 from replica.log import Contents, Done, Identity, Kept, LogRow, Span, Transaction
 from replica.meeting import Frontier, frontier_of
 from replica.members import Members, retirement, retirements
@@ -143,9 +143,7 @@ class Core:
         self.derived = Derived(slips.classes(projections, Projection, "projections"), self.aggregates)
         self.tables = contents.tables
         """What the file held of tables when it was opened."""
-        lineages: dict[int, Lineage] = {}
-        for row in contents.logs:
-            lineages[row.replica] = lineages.get(row.replica, Lineage(())).with_row(row)
+        lineages = lineages_of(contents.logs)
         self.memory = Memory(
             version=VersionVector({r: lineage.tip.head.seq for r, lineage in lineages.items()}),
             stamp=max((row.stamp for row in contents.logs), default=None),

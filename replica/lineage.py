@@ -12,6 +12,7 @@ Rule 3. A context that names an event on a branch that is not folded has seen, o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from replica.block import Head
@@ -104,3 +105,11 @@ class Lineage(NamedTuple):
             if not other:
                 return 0
         return seq
+
+
+def lineages_of(rows: Iterable[LogRow]) -> dict[int, Lineage]:
+    """The logs of a file by replica."""
+    found: dict[int, Lineage] = {}
+    for row in rows:
+        found[row.replica] = found.get(row.replica, Lineage(())).with_row(row)
+    return found
